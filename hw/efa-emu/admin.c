@@ -1,0 +1,224 @@
+/*
+ * EFA device model: admin submission and completion queues
+ *
+ * Control path specification, section 4. Commands run in order, inside the
+ * doorbell write; each leads to a completion and an interrupt, whatever it
+ * holds, because the driver gives the device up for good otherwise (4.5).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-osdep.h"
+#include "efa-internal.h"
+
+/* A command may bring a control buffer with it. */
+#define CMD_CTRL_DATA       1
+/* ... and this one as a list of pages. */
+#define CMD_CTRL_INDIRECT   2
+
+typedef struct EfaAdminOp {
+    const char *name;
+    EfaAdminHandler handler;    /* NULL: known, but not offered */
+    uint8_t req_size;           /* bytes; the rest of the slot is zero */
+    uint8_t flags;
+} EfaAdminOp;
+
+static const EfaAdminOp efa_admin_ops[] = {
+    [EFA_ADMIN_CREATE_QP]   = { "CREATE_QP", efa_cmd_create_qp, 64 },
+    [EFA_ADMIN_MODIFY_QP]   = { "MODIFY_QP", efa_cmd_modify_qp, 32 },
+    [EFA_ADMIN_QUERY_QP]    = { "QUERY_QP", efa_cmd_query_qp, 8 },
+    [EFA_ADMIN_DESTROY_QP]  = { "DESTROY_QP", efa_cmd_destroy_qp, 8 },
+    [EFA_ADMIN_CREATE_AH]   = { "CREATE_AH", efa_cmd_create_ah, 24 },
+    [EFA_ADMIN_DESTROY_AH]  = { "DESTROY_AH", efa_cmd_destroy_ah, 8 },
+    [EFA_ADMIN_REG_MR]      = { "REG_MR", efa_cmd_reg_mr, 64,
+                                CMD_CTRL_DATA | CMD_CTRL_INDIRECT },
+    [EFA_ADMIN_DEREG_MR]    = { "DEREG_MR", efa_cmd_dereg_mr, 8 },
+    [EFA_ADMIN_CREATE_CQ]   = { "CREATE_CQ", efa_cmd_create_cq, 28 },
+    [EFA_ADMIN_DESTROY_CQ]  = { "DESTROY_CQ", efa_cmd_destroy_cq, 8 },
+    [EFA_ADMIN_GET_FEATURE] = { "GET_FEATURE", efa_cmd_get_feature, 64 },
+    [EFA_ADMIN_SET_FEATURE] = { "SET_FEATURE", efa_cmd_set_feature, 64,
+                                CMD_CTRL_DATA },
+    [EFA_ADMIN_GET_STATS]   = { "GET_STATS", efa_cmd_get_stats, 20 },
+    [EFA_ADMIN_ALLOC_PD]    = { "ALLOC_PD", efa_cmd_alloc_pd, 4 },
+    [EFA_ADMIN_DEALLOC_PD]  = { "DEALLOC_PD", efa_cmd_dealloc_pd, 8 },
+    [EFA_ADMIN_ALLOC_UAR]   = { "ALLOC_UAR", efa_cmd_alloc_uar, 4 },
+    [EFA_ADMIN_DEALLOC_UAR] = { "DEALLOC_UAR", efa_cmd_dealloc_uar, 8 },
+    [EFA_ADMIN_CREATE_EQ]   = { "CREATE_EQ", efa_cmd_create_eq, 24 },
+    [EFA_ADMIN_DESTROY_EQ]  = { "DESTROY_EQ", efa_cmd_destroy_eq, 8 },
+    [EFA_ADMIN_ALLOC_MR]    = { "ALLOC_MR", NULL, 12 },
+};
+
+EfaAdminStatus efa_admin_fail(EfaAdminCmd *cmd, EfaAdminStatus status,
+                              EfaAdminExtStatus ext, const char *fmt, ...)
+{
+    g_autofree char *why = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    why = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    cmd->ext = ext;
+    efa_guest_error("%s refused with status %u: %s", cmd->name, status, why);
+    trace_efa_admin_refused(cmd->name, status, why);
+    return status;
+}
+
+/* The signal of vector @vector for an entry of the ACQ or AENQ. */
+void efa_admin_irq(EfaCore *core, uint8_t vector)
+{
+    if (FIELD_EX32(core->regs[R_INTR_MASK], INTR_MASK, EN)) {
+        core->irq_while_masked = true;
+        return;
+    }
+    trace_efa_irq(vector);
+    core->ops->irq(core->opaque, vector);
+}
+
+void efa_admin_unmask(EfaCore *core)
+{
+    if (core->irq_while_masked) {
+        core->irq_while_masked = false;
+        efa_admin_irq(core, core->acq.vector);
+    }
+}
+
+static EfaAdminStatus efa_admin_check(EfaCore *core, const EfaAdminOp *op,
+                                      EfaAdminCmd *cmd)
+{
+    uint8_t flags = cmd->req.common.flags;
+    const uint8_t *bytes = (const uint8_t *)&cmd->req;
+    bool ctrl = FIELD_EX8(flags, AQ_COMMON, CTRL_DATA);
+    bool indirect = FIELD_EX8(flags, AQ_COMMON, CTRL_DATA_INDIRECT);
+    size_t i;
+
+    if (core->fatal) {
+        return efa_admin_fail(cmd, EFA_ADMIN_UNKNOWN_ERROR, EFA_EXT_NONE,
+                              "the device is in fatal error state");
+    }
+    if (!op->handler) {
+        return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
+                              EFA_EXT_NOT_ENABLED, "not offered");
+    }
+    if (FIELD_EX8(flags, AQ_COMMON, RESERVED) ||
+        (ctrl && !(op->flags & CMD_CTRL_DATA)) ||
+        (indirect && !(ctrl && (op->flags & CMD_CTRL_INDIRECT)))) {
+        return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                              EFA_EXT_RESERVED_SET, "flags 0x%x", flags);
+    }
+    for (i = op->req_size; i < sizeof(cmd->req); i++) {
+        if (bytes[i]) {
+            return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                                  EFA_EXT_RESERVED_SET,
+                                  "byte %zu of the request is not zero", i);
+        }
+    }
+    return EFA_ADMIN_SUCCESS;
+}
+
+static EfaAdminStatus efa_admin_execute(EfaCore *core, EfaAdminCmd *cmd)
+{
+    uint8_t opcode = cmd->req.common.opcode;
+    const EfaAdminOp *op = NULL;
+    EfaAdminStatus status;
+
+    cmd->name = "opcode";
+    if (opcode < ARRAY_SIZE(efa_admin_ops) && efa_admin_ops[opcode].name) {
+        op = &efa_admin_ops[opcode];
+        cmd->name = op->name;
+    } else {
+        return efa_admin_fail(cmd, EFA_ADMIN_BAD_OPCODE, EFA_EXT_UNKNOWN_ID,
+                              "opcode %u is unknown", opcode);
+    }
+    status = efa_admin_check(core, op, cmd);
+    if (status == EFA_ADMIN_SUCCESS) {
+        status = op->handler(core, cmd);
+    }
+    return status;
+}
+
+static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
+                               EfaAdminStatus status)
+{
+    EfaAdminRing *acq = &core->acq;
+    uint32_t slot = acq->prod & (acq->depth - 1);
+    uint8_t phase = !((acq->prod / acq->depth) & 1);
+    EfaAcqEntry cqe = {
+        .command = cmd->req.common.command_id &
+                   cpu_to_le16(R_AQ_COMMAND_ID_ID_MASK),
+        .status = status,
+        .flags = phase,
+        .extended_status = cpu_to_le16(cmd->ext),
+        .sq_head_indx = cpu_to_le16(core->aq.cons),
+    };
+
+    if (status == EFA_ADMIN_SUCCESS) {
+        memcpy(cqe.response, cmd->resp, sizeof(cqe.response));
+    }
+    acq->prod++;
+    trace_efa_admin_complete(cmd->name,
+                             le16_to_cpu(cqe.command), status, cmd->ext);
+    if (!efa_dma_publish(core, acq->base + slot * EFA_ACQ_ENTRY_SIZE, &cqe,
+                         sizeof(cqe), 0)) {
+        efa_set_fatal(core, "the ACQ cannot be written");
+        return;
+    }
+    efa_admin_irq(core, acq->vector);
+}
+
+void efa_set_fatal(EfaCore *core, const char *why)
+{
+    if (!core->fatal) {
+        core->fatal = true;
+        core->regs[R_DEV_STS] = FIELD_DP32(core->regs[R_DEV_STS], DEV_STS,
+                                           FATAL_ERROR, 1);
+        efa_guest_error("fatal error: %s", why);
+        trace_efa_fatal(why);
+        efa_aenq_post(core, EFA_ADMIN_FATAL_ERROR, 0);
+    }
+}
+
+void efa_admin_run(EfaCore *core)
+{
+    EfaAdminRing *aq = &core->aq;
+    unsigned budget = aq->depth;
+
+    while (aq->live && core->acq.live && (uint16_t)aq->cons != aq->prod &&
+           budget-- && core->ops->dma_enabled(core->opaque)) {
+        uint32_t slot = aq->cons & (aq->depth - 1);
+        uint8_t phase = !((aq->cons / aq->depth) & 1);
+        EfaAdminCmd cmd = { };
+        EfaAdminStatus status;
+
+        if (!efa_dma_read(core, aq->base + slot * EFA_AQ_ENTRY_SIZE, &cmd.req,
+                          sizeof(cmd.req))) {
+            efa_set_fatal(core, "the AQ cannot be read");
+            return;
+        }
+        if (FIELD_EX8(cmd.req.common.flags, AQ_COMMON, PHASE) != phase) {
+            efa_guest_error("AQ slot %u announced but not written: phase",
+                            slot);
+            return;
+        }
+        aq->cons = (uint16_t)(aq->cons + 1);
+        trace_efa_admin_cmd(cmd.req.common.opcode,
+                            le16_to_cpu(cmd.req.common.command_id));
+        status = efa_admin_execute(core, &cmd);
+        efa_admin_complete(core, &cmd, status);
+    }
+}
+
+void efa_admin_doorbell(EfaCore *core, uint16_t prod)
+{
+    EfaAdminRing *aq = &core->aq;
+
+    if (!aq->live || !core->acq.live) {
+        core->stats.bad_doorbells++;
+        efa_guest_error("AQ doorbell before the queues are set up");
+        return;
+    }
+    if ((uint16_t)(prod - aq->cons) > aq->depth) {
+        efa_guest_error("AQ doorbell %u is more than %u entries ahead",
+                        prod, aq->depth);
+    }
+    aq->prod = prod;
+    efa_admin_run(core);
+}

@@ -1,0 +1,263 @@
+/*
+ * EFA device model: life cycle, access to the host, the order of work
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-osdep.h"
+#include "efa-internal.h"
+
+bool efa_dma_range_ok(uint64_t addr, uint64_t len)
+{
+    const uint64_t end = 1ULL << EFA_DMA_ADDR_WIDTH;
+
+    return addr < end && len <= end - addr;
+}
+
+bool efa_dma_read(EfaCore *core, uint64_t addr, void *buf, size_t len)
+{
+    if (!efa_dma_range_ok(addr, len) ||
+        !core->ops->dma_read(core->opaque, addr, buf, len)) {
+        trace_efa_dma_fault("read", addr, len);
+        return false;
+    }
+    return true;
+}
+
+bool efa_dma_write(EfaCore *core, uint64_t addr, const void *buf, size_t len)
+{
+    if (!efa_dma_range_ok(addr, len) ||
+        !core->ops->dma_write(core->opaque, addr, buf, len)) {
+        trace_efa_dma_fault("write", addr, len);
+        return false;
+    }
+    return true;
+}
+
+bool efa_dma_publish(EfaCore *core, uint64_t addr, const void *entry,
+                     size_t len, size_t publish)
+{
+    const uint8_t *bytes = entry;
+    size_t tail = publish + sizeof(uint32_t);
+    uint32_t word;
+
+    if (publish && !efa_dma_write(core, addr, bytes, publish)) {
+        return false;
+    }
+    if (len > tail &&
+        !efa_dma_write(core, addr + tail, bytes + tail, len - tail)) {
+        return false;
+    }
+    memcpy(&word, bytes + publish, sizeof(word));
+    if (!efa_dma_range_ok(addr + publish, sizeof(word)) ||
+        !core->ops->dma_publish32(core->opaque, addr + publish,
+                                  le32_to_cpu(word))) {
+        trace_efa_dma_fault("publish", addr, len);
+        return false;
+    }
+    return true;
+}
+
+int64_t efa_now(EfaCore *core)
+{
+    return core->ops->clock_ns(core->opaque);
+}
+
+void efa_defer(EfaCore *core)
+{
+    core->ops->defer(core->opaque);
+}
+
+void efa_timer_at(EfaCore *core, int64_t deadline)
+{
+    if (deadline < core->timer_at) {
+        core->timer_at = deadline;
+        core->ops->timer(core->opaque, deadline);
+    }
+}
+
+EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
+                      void *opaque, uint8_t *llq)
+{
+    EfaCore *core = g_new0(EfaCore, 1);
+
+    efa_lock_init(&core->lock);
+    core->cfg = *cfg;
+    core->ops = ops;
+    core->opaque = opaque;
+    core->llq = llq;
+    core->device_caps = efa_config_device_caps(cfg);
+    core->timer_at = INT64_MAX;
+    efa_objects_init(core);
+    efa_srd_init(core);
+    efa_reset_locked(core);
+    return core;
+}
+
+void efa_core_free(EfaCore *core)
+{
+    efa_lock(&core->lock);
+    efa_reset_locked(core);
+    efa_srd_destroy(core);
+    efa_objects_destroy(core);
+    if (core->fabric) {
+        core->fabric->ops->free(core->fabric);
+    }
+    efa_unlock(&core->lock);
+    efa_lock_destroy(&core->lock);
+    g_free(core);
+}
+
+void efa_core_set_fabric(EfaCore *core, EfaFabric *fabric)
+{
+    efa_lock(&core->lock);
+    core->fabric = fabric;
+    efa_unlock(&core->lock);
+}
+
+void efa_core_reset(EfaCore *core)
+{
+    efa_lock(&core->lock);
+    efa_reset_locked(core);
+    efa_unlock(&core->lock);
+}
+
+/*
+ * What there is to do besides receiving: new sends, those that waited for
+ * room, packets to ourselves, answers, timers.
+ */
+static bool efa_work(EfaCore *core, unsigned budget)
+{
+    bool more;
+
+    more = efa_sq_run(core, budget);
+    more |= efa_srd_resume(core, budget);
+    more |= efa_net_run_loop(core, budget);
+    efa_net_send_acks(core);
+    /* answers to ourselves are packets too */
+    more |= efa_net_run_loop(core, budget);
+
+    if (core->timer_at != INT64_MAX) {
+        int64_t now = efa_now(core);
+
+        if (now >= core->timer_at) {
+            int64_t srd, aenq;
+
+            core->timer_at = INT64_MAX;
+            srd = efa_srd_timers(core, now);
+            aenq = efa_aenq_timer(core, now);
+            efa_timer_at(core, MIN(srd, aenq));
+        }
+    }
+    core->fabric->ops->flush(core->fabric);
+    return more;
+}
+
+bool efa_core_run(EfaCore *core)
+{
+    bool more = false;
+
+    efa_lock(&core->lock);
+    if (core->running) {
+        more = core->fabric->ops->poll(core->fabric, EFA_RUN_BUDGET);
+        more |= efa_work(core, EFA_RUN_BUDGET);
+    }
+    efa_unlock(&core->lock);
+    return more;
+}
+
+bool efa_core_pending(EfaCore *core)
+{
+    return qatomic_read(&core->running) &&
+           core->fabric->ops->pending(core->fabric);
+}
+
+void efa_core_set_running(EfaCore *core, bool running)
+{
+    efa_lock(&core->lock);
+    qatomic_set(&core->running, running);
+    if (running) {
+        efa_defer(core);
+    }
+    efa_unlock(&core->lock);
+}
+
+void efa_core_dma_changed(EfaCore *core)
+{
+    efa_lock(&core->lock);
+    efa_admin_run(core);
+    efa_unlock(&core->lock);
+}
+
+static void efa_doorbell(EfaCore *core, uint64_t addr, uint32_t value)
+{
+    uint32_t uar = addr / EFA_DB_PAGE_SIZE;
+    uint32_t offset = addr % EFA_DB_PAGE_SIZE;
+
+    if (offset < EFA_DB_PAGE_SIZE / 2) {
+        EfaQp *qp = efa_table_get(&core->qps, offset / 8);
+
+        if (qp && qp->uar->index == uar) {
+            if (offset & 4) {
+                efa_rq_doorbell(core, qp, value);
+            } else {
+                efa_sq_doorbell(core, qp, value);
+            }
+            return;
+        }
+    } else {
+        EfaCq *cq = efa_table_get(&core->cqs,
+                                  (offset - EFA_DB_PAGE_SIZE / 2) / 4);
+
+        if (cq && !cq->dead && cq->uar->index == uar) {
+            efa_cq_doorbell(core, cq, value);
+            return;
+        }
+    }
+    /* Legal after a destroy: the process keeps its mapping (10.2). */
+    core->stats.bad_doorbells++;
+    trace_efa_doorbell_ignored(addr, value, "no such queue in that page");
+}
+
+void efa_core_doorbell_write(EfaCore *core, uint64_t addr, uint64_t value,
+                             unsigned size)
+{
+    efa_lock(&core->lock);
+    if (size != 4 || addr % 4 || addr >= EFA_DB_BAR_SIZE) {
+        core->stats.bad_doorbells++;
+        efa_guest_error("doorbell 0x%" PRIx64 ": %u-byte access ignored",
+                        addr, size);
+    } else {
+        efa_doorbell(core, addr, value);
+        if (core->running && efa_work(core, EFA_INLINE_BUDGET)) {
+            efa_defer(core);
+        }
+    }
+    efa_unlock(&core->lock);
+}
+
+uint64_t efa_core_reg_read(EfaCore *core, uint64_t addr, unsigned size)
+{
+    uint64_t value;
+
+    if (size != 4 || addr % 4) {
+        efa_guest_error("register 0x%" PRIx64 ": %u-byte read", addr, size);
+        return UINT64_MAX;
+    }
+    efa_lock(&core->lock);
+    value = efa_reg_value(core, addr);
+    efa_unlock(&core->lock);
+    return value;
+}
+
+void efa_core_reg_write(EfaCore *core, uint64_t addr, uint64_t value,
+                        unsigned size)
+{
+    if (size != 4 || addr % 4) {
+        efa_guest_error("register 0x%" PRIx64 ": %u-byte write ignored",
+                        addr, size);
+        return;
+    }
+    efa_lock(&core->lock);
+    efa_reg_write(core, addr, value);
+    efa_unlock(&core->lock);
+}

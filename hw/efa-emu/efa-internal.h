@@ -1,0 +1,500 @@
+/*
+ * EFA device model: objects shared by the files of the core
+ *
+ * Everything here is protected by the core lock.
+ *
+ *   regs -> admin -> objects (pd uar mr ah cq eq qp) -> sq / rq / cq -> srd
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_EFA_INTERNAL_H
+#define HW_EFA_INTERNAL_H
+
+#include "efa-core.h"
+#include "efa-regs.h"
+#include "efa-admin-defs.h"
+#include "efa-io-defs.h"
+#include "efa-packet.h"
+
+/* Messages one doorbell may start before the rest is left to the iothread. */
+#define EFA_INLINE_BUDGET       64
+/* Packets one pass of efa_core_run() handles. */
+#define EFA_RUN_BUDGET          256
+/* Outstanding messages of one context, a power of two. */
+#define EFA_SRD_WINDOW          512
+
+#define EFA_DMA_ADDR_WIDTH      48
+/* 4 KiB to 1 GiB */
+#define EFA_PAGE_SIZE_CAP       0x7ffff000u
+#define EFA_NO_INDEX            UINT32_MAX
+
+/* table.c: objects by index; an index is reused as late as possible */
+typedef struct EfaTable {
+    void **slot;
+    uint8_t *gen;           /* bumped whenever an index is given up */
+    uint32_t size;
+    uint32_t used;
+    uint32_t next;
+} EfaTable;
+
+void efa_table_init(EfaTable *t, uint32_t size);
+void efa_table_destroy(EfaTable *t);
+/* The index @obj now has, EFA_NO_INDEX if the table is full. */
+uint32_t efa_table_add(EfaTable *t, void *obj);
+/* The same, among the indexes that @usable accepts. */
+uint32_t efa_table_add_where(EfaTable *t, void *obj,
+                             bool (*usable)(void *opaque, uint32_t index),
+                             void *opaque);
+void *efa_table_get(const EfaTable *t, uint32_t index);
+void efa_table_remove(EfaTable *t, uint32_t index);
+
+typedef struct EfaUar {
+    uint32_t index;
+    uint32_t refs;          /* CQs and QPs */
+} EfaUar;
+
+typedef struct EfaPd {
+    uint32_t index;
+    uint32_t refs;          /* MRs, AHs and QPs */
+} EfaPd;
+
+/* A run of pages that are contiguous in DMA address space. */
+typedef struct EfaMrRun {
+    uint64_t offset;        /* of its first byte, from the first page */
+    uint64_t dma;
+} EfaMrRun;
+
+typedef struct EfaMr {
+    uint32_t index;
+    uint32_t key;           /* lkey and rkey */
+    EfaPd *pd;
+    uint64_t iova;
+    uint64_t length;
+    uint64_t page_offset;   /* of iova in the first page */
+    uint8_t permissions;
+    bool physical;          /* address = DMA address */
+    uint32_t num_runs;
+    EfaMrRun *runs;         /* sorted by offset */
+} EfaMr;
+
+typedef struct EfaPeer EfaPeer;
+
+typedef struct EfaAh {
+    uint32_t index;
+    uint32_t refs;          /* one a CREATE_AH */
+    EfaPd *pd;
+    EfaPeer *peer;
+} EfaAh;
+
+typedef struct EfaEq {
+    uint32_t index;
+    uint64_t base;
+    uint32_t depth;
+    uint32_t prod;
+    uint8_t vector;
+    bool armed;
+    bool pending;           /* entries were written while not armed */
+} EfaEq;
+
+typedef struct EfaCq {
+    uint32_t index;
+    EfaUar *uar;
+    EfaEq *eq;              /* NULL: no events (any more) */
+    uint32_t refs;          /* queues of QPs */
+    bool dead;              /* destroyed while QPs were attached */
+    uint64_t base;
+    uint32_t depth;
+    uint32_t entry_size;
+    uint16_t num_sub_cqs;
+    bool set_src_addr;
+    bool db_valid;
+    uint16_t produced;      /* entries of all sub-CQs */
+    bool armed;
+    uint8_t arm_sn;         /* cmd_sn of the arm in force */
+    bool fired;             /* an arm has produced an event ... */
+    uint8_t fired_sn;       /* ... and had this cmd_sn */
+    uint32_t *prod;         /* by sub-CQ */
+} EfaCq;
+
+typedef struct EfaQp EfaQp;
+
+typedef enum EfaTxState {
+    EFA_TX_FREE,
+    EFA_TX_PENDING,         /* announced, not started: qp->pending */
+    EFA_TX_WAITING,         /* for the link or the window: peer->waiting */
+    EFA_TX_SENT,            /* unacknowledged: peer->tx_slot[psn] */
+    EFA_TX_RNR,             /* told "not ready": peer->tx_slot[psn] */
+} EfaTxState;
+
+/* One announced send work request, from its doorbell to its completion. */
+typedef struct EfaTxMsg {
+    GList link;             /* in the queue its state names */
+    EfaQp *qp;
+    EfaAh *ah;              /* from WAITING on */
+    EfaTxState state;
+    uint8_t rnr_left;
+    uint16_t attempt;       /* how often "not ready" was answered */
+    uint32_t psn;
+    uint32_t length;        /* payload bytes */
+    int64_t time;           /* WAITING: since; SENT: last; RNR: retry at */
+    EfaIoTxWqe wqe;
+} EfaTxMsg;
+
+struct EfaQp {
+    uint32_t index;
+    uint16_t num;
+    EfaQpType type;
+    EfaQpState state;
+    EfaPd *pd;
+    EfaUar *uar;
+    EfaCq *send_cq;
+    EfaCq *recv_cq;
+    uint16_t send_sub_cq;
+    uint16_t recv_sub_cq;
+    uint32_t qkey;
+    uint32_t sq_psn;
+    uint8_t rnr_retry;
+
+    /* send queue */
+    uint32_t sq_depth;      /* WQEs */
+    const uint8_t *llq;
+    uint16_t sq_db;         /* producer counter last announced */
+    uint32_t outstanding;   /* announced and not completed */
+    EfaTxMsg *msgs;         /* sq_depth of them */
+    uint32_t msgs_touched;  /* those ever used */
+    GQueue free_msgs;
+    GQueue pending;
+    GList ready_link;       /* in core->ready while there is work to start */
+    bool ready;
+
+    /* receive queue */
+    uint64_t rq_base;
+    uint32_t rq_descs;      /* ring size */
+    uint16_t rq_db;         /* descriptors announced */
+    uint16_t rq_head;       /* descriptors consumed */
+};
+
+/* A received message, checked by the transport, to be placed by a QP. */
+typedef struct EfaRxMsg {
+    EfaPeer *peer;
+    const uint8_t *payload; /* may change while read */
+    uint32_t length;
+    uint16_t src_qpn;
+    uint16_t dst_qpn;
+    uint32_t qkey;
+    uint32_t imm;
+    bool has_imm;
+    uint8_t opcode;
+} EfaRxMsg;
+
+/* How one request ended at the responder. */
+typedef struct EfaRxSlot {
+    uint8_t state;          /* EfaRxSlotState */
+    uint8_t status;
+    uint16_t attempt;
+} EfaRxSlot;
+
+/*
+ * The reliability context of one pair of devices: this one and the one with
+ * @gid. Sending and receiving halves are independent.
+ */
+struct EfaPeer {
+    EfaGid gid;
+    bool is_self;
+    uint32_t ah_refs;
+    EfaLink *link;          /* NULL: never needed, or is_self */
+    int64_t connect_at;     /* when to try (again), INT64_MAX = no need */
+    bool ever_acked;
+    bool active;            /* has timers to look at: in core->active */
+    GList active_link;
+
+    /* sending half */
+    uint64_t epoch;         /* the peer's life, 0 = not known */
+    uint32_t tx_ctx;        /* our context generation */
+    uint32_t tx_una;
+    uint32_t tx_next;
+    uint32_t tx_unacked;    /* slots in use */
+    uint32_t tx_sent;       /* of those, EFA_TX_SENT */
+    uint32_t backoff;       /* doublings of the retransmission timer */
+    int64_t progress;       /* last sign of life, or first unanswered send */
+    int64_t scan_at;        /* when to look at the slots */
+    EfaTxMsg **tx_slot;     /* EFA_SRD_WINDOW, on demand */
+    GQueue waiting;
+    bool resume;            /* room may have come: in core->resume */
+    GList resume_link;
+
+    /* receiving half */
+    uint64_t rx_epoch;
+    uint32_t rx_ctx;
+    uint32_t rx_base;
+    EfaRxSlot *rx_slot;     /* EFA_SRD_WINDOW, on demand */
+
+    /* answers not sent yet */
+    uint32_t num_acks;
+    EfaPktAck acks[EFA_PKT_MAX_ACKS];
+    bool send_reset;
+    uint32_t reset_ctx;
+    uint64_t reset_epoch;   /* addressee's life */
+    bool ack_queued;        /* in core->acking */
+    GList ack_link;
+};
+
+typedef struct EfaStats {
+    uint64_t tx_bytes, tx_pkts, rx_bytes, rx_pkts, rx_drops, qkey_viol;
+    uint64_t send_bytes, send_wrs, recv_bytes, recv_wrs;
+    uint64_t retrans_bytes, retrans_pkts, retrans_timeout_events;
+    uint64_t unresponsive_remote_events, impaired_remote_conn_events;
+    uint64_t bad_doorbells, bad_packets, aenq_drops;
+} EfaStats;
+
+/* A ring of the admin interface; counters are free-running. */
+typedef struct EfaAdminRing {
+    bool live;
+    uint64_t base;
+    uint16_t depth;
+    uint8_t vector;
+    uint32_t prod;
+    uint32_t cons;
+} EfaAdminRing;
+
+struct EfaCore {
+    EfaLock lock;
+    EfaConfig cfg;
+    const EfaHostOps *ops;
+    void *opaque;
+    uint8_t *llq;
+    uint32_t device_caps;
+    bool running;
+
+    /* regs.c */
+    uint32_t regs[EFA_REGS_END / 4];
+    bool fatal;
+
+    /* admin.c, aenq.c */
+    EfaAdminRing aq;
+    EfaAdminRing acq;
+    EfaAdminRing aenq;
+    bool irq_while_masked;
+    uint32_t aenq_groups;
+    int64_t keep_alive_at;
+    EfaHostInfo host_info;
+
+    /* objects */
+    EfaTable uars, pds, mrs, ahs, cqs, eqs, qps;
+    uint64_t mr_runs;       /* of all regions: bounds host memory */
+    GHashTable *ah_by_dest; /* EfaAh, by PD and GID */
+    uint32_t *llq_owner;    /* by QP index: UAR + 1 until DEALLOC_UAR */
+
+    /* sq.c, srd.c */
+    GQueue ready;           /* QPs with sends to start */
+    GHashTable *peers;      /* EfaPeer, by GID */
+    GQueue active;          /* peers with timers */
+    GQueue resume;          /* peers whose waiting messages may go on */
+    GQueue acking;          /* peers with answers to send */
+    uint64_t epoch;
+    EfaFabric *fabric;
+    GQueue loop;            /* packets to ourselves */
+    size_t loop_bytes;
+    struct EfaLoopPkt *loop_next;   /* reserved, not committed */
+    int64_t timer_at;
+
+    EfaStats stats;
+};
+
+/* ---- host access: core.c ---- */
+bool efa_dma_read(EfaCore *core, uint64_t addr, void *buf, size_t len);
+bool efa_dma_write(EfaCore *core, uint64_t addr, const void *buf, size_t len);
+/*
+ * Write @len bytes of which the dword at @publish (byte offset) makes the
+ * entry valid: that one goes last, everything else before it.
+ */
+bool efa_dma_publish(EfaCore *core, uint64_t addr, const void *entry,
+                     size_t len, size_t publish);
+int64_t efa_now(EfaCore *core);
+void efa_defer(EfaCore *core);
+/* Have efa_core_run() look at the timers at @deadline at the latest. */
+void efa_timer_at(EfaCore *core, int64_t deadline);
+/* Is [addr, addr + len) a range the device can address? */
+bool efa_dma_range_ok(uint64_t addr, uint64_t len);
+
+/* ---- config.c ---- */
+uint32_t efa_config_device_caps(const EfaConfig *cfg);
+
+/* ---- regs.c ---- */
+/* What the register at @addr holds; all ones where there is none to read. */
+uint32_t efa_reg_value(EfaCore *core, uint32_t addr);
+void efa_reg_write(EfaCore *core, uint32_t addr, uint32_t value);
+/* What a guest reset and a device reset share: objects, queues, work. */
+void efa_reset_locked(EfaCore *core);
+
+/* ---- admin.c ---- */
+typedef struct EfaAdminCmd {
+    EfaAqEntry req;             /* the copy that is judged */
+    uint8_t resp[56];           /* zero-filled */
+    EfaAdminExtStatus ext;
+    const char *name;
+} EfaAdminCmd;
+
+typedef EfaAdminStatus (*EfaAdminHandler)(EfaCore *core, EfaAdminCmd *cmd);
+
+void efa_admin_doorbell(EfaCore *core, uint16_t prod);
+void efa_admin_run(EfaCore *core);
+void efa_admin_unmask(EfaCore *core);
+void efa_admin_irq(EfaCore *core, uint8_t vector);
+/* The rings cannot be used: told in DEV_STS, ends with the next reset. */
+void efa_set_fatal(EfaCore *core, const char *why);
+/* Note why a command is refused, for the log, the trace and the guest. */
+EfaAdminStatus G_GNUC_PRINTF(4, 5)
+efa_admin_fail(EfaAdminCmd *cmd, EfaAdminStatus status, EfaAdminExtStatus ext,
+               const char *fmt, ...);
+
+/* ---- aenq.c ---- */
+void efa_aenq_post(EfaCore *core, EfaAenqGroup group, uint16_t syndrome);
+void efa_aenq_configure(EfaCore *core, uint32_t groups);
+/* Emit what is due; the next deadline. */
+int64_t efa_aenq_timer(EfaCore *core, int64_t now);
+
+/* ---- features.c ---- */
+EfaAdminStatus efa_cmd_get_feature(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_set_feature(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_get_stats(EfaCore *core, EfaAdminCmd *cmd);
+
+/* ---- objects.c: UAR, PD, AH ---- */
+EfaAdminStatus efa_cmd_alloc_pd(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_dealloc_pd(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_alloc_uar(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_dealloc_uar(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_create_ah(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_destroy_ah(EfaCore *core, EfaAdminCmd *cmd);
+void efa_objects_init(EfaCore *core);
+void efa_objects_destroy(EfaCore *core);
+/* Destroy every object; their numbers stay used up for a while. */
+void efa_objects_reset(EfaCore *core);
+/* The AH number by which @pd knows @peer, EFA_IO_NO_AH if it does not. */
+uint16_t efa_ah_reverse(EfaCore *core, const EfaPd *pd, EfaPeer *peer);
+
+/* ---- mr.c ---- */
+EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_dereg_mr(EfaCore *core, EfaAdminCmd *cmd);
+void efa_mr_free(EfaCore *core, EfaMr *mr);
+/*
+ * The region that @pd may use under @key for [addr, addr + len), or NULL.
+ * @perm: bits of REG_MR permissions that are needed.
+ */
+EfaMr *efa_mr_find(EfaCore *core, const EfaPd *pd, uint32_t key,
+                   uint64_t addr, uint64_t len, uint8_t perm);
+/* The range must lie in @mr, see efa_mr_find(). false: DMA fault. */
+bool efa_mr_read(EfaCore *core, const EfaMr *mr, uint64_t addr, void *buf,
+                 size_t len);
+bool efa_mr_write(EfaCore *core, const EfaMr *mr, uint64_t addr,
+                  const void *buf, size_t len);
+
+/* ---- eq.c ---- */
+EfaAdminStatus efa_cmd_create_eq(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_destroy_eq(EfaCore *core, EfaAdminCmd *cmd);
+void efa_eq_doorbell(EfaCore *core, uint32_t value);
+void efa_eq_post(EfaCore *core, EfaEq *eq, const EfaCq *cq);
+
+/* ---- cq.c ---- */
+EfaAdminStatus efa_cmd_create_cq(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_destroy_cq(EfaCore *core, EfaAdminCmd *cmd);
+void efa_cq_doorbell(EfaCore *core, EfaCq *cq, uint32_t value);
+/* Complete: sets the phase, notifies if armed. */
+void efa_cq_post(EfaCore *core, EfaCq *cq, uint16_t sub_cq,
+                 EfaIoCdesc *cdesc);
+/* No DMA and no event for it any more, whoever still refers to it. */
+void efa_cq_free(EfaCore *core, EfaCq *cq);
+void efa_cq_get(EfaCq *cq);
+void efa_cq_put(EfaCore *core, EfaCq *cq);
+
+/* ---- qp.c ---- */
+EfaAdminStatus efa_cmd_create_qp(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_modify_qp(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_query_qp(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_destroy_qp(EfaCore *core, EfaAdminCmd *cmd);
+void efa_qp_free(EfaCore *core, EfaQp *qp);
+/* The live QP with that full number, or NULL. */
+EfaQp *efa_qp_by_num(EfaCore *core, uint16_t num);
+/* A ring rule was broken: the QP goes to ERR and flushes. */
+void efa_qp_fatal(EfaCore *core, EfaQp *qp, const char *why);
+static inline bool efa_qp_can_receive(const EfaQp *qp)
+{
+    return qp->state >= EFA_QP_STATE_RTR && qp->state <= EFA_QP_STATE_SQE;
+}
+
+/* ---- sq.c ---- */
+void efa_sq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod);
+/* Start up to @budget announced sends of all QPs; true if some are left. */
+bool efa_sq_run(EfaCore *core, unsigned budget);
+void efa_sq_mark_ready(EfaCore *core, EfaQp *qp);
+/* Write the completion (if asked for) and give the message back. */
+void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status);
+/* Give up all announced work, with completions or without. */
+void efa_sq_flush(EfaCore *core, EfaQp *qp, bool completions);
+/* End the work that uses @ah. */
+void efa_sq_flush_ah(EfaCore *core, EfaAh *ah);
+/* Copy the payload of @msg; OK or the local error it must end with. */
+EfaCompStatus efa_sq_gather(EfaCore *core, EfaTxMsg *msg, uint8_t *buf);
+
+/* ---- rq.c ---- */
+void efa_rq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod);
+void efa_rq_flush(EfaCore *core, EfaQp *qp);
+/*
+ * Place a message in the receive queue of @qp and complete it there.
+ * @grh: EFA_UD_GRH_SIZE bytes to put in front, or NULL. Returns the status
+ * for the requester; REMOTE_ERROR_RNR if no buffer is posted.
+ */
+EfaCompStatus efa_rq_deliver(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
+                             const uint8_t *grh);
+
+/* ---- responder.c ---- */
+void efa_rx_ud(EfaCore *core, const EfaRxMsg *msg);
+void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr);
+
+/* ---- srd.c: the requester's side of the transport ---- */
+EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid);
+/* Drop a peer nobody needs any more. */
+void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer);
+/* Send a validated message: completes it at once (UD) or when answered. */
+void efa_srd_send(EfaCore *core, EfaTxMsg *msg);
+/* Forget @msg wherever it is; no completion. */
+void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg);
+/* Everything outstanding towards @peer ends with @status. */
+void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status);
+/* Let waiting messages go on where room has come. */
+bool efa_srd_resume(EfaCore *core, unsigned budget);
+void efa_srd_mark_resume(EfaCore *core, EfaPeer *peer);
+/* Timers due; returns the next deadline. */
+int64_t efa_srd_timers(EfaCore *core, int64_t now);
+void efa_srd_ack_received(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr,
+                          const uint8_t *payload);
+void efa_srd_reset_received(EfaCore *core, EfaPeer *peer,
+                            const EfaPktHdr *hdr);
+void efa_srd_init(EfaCore *core);
+void efa_srd_destroy(EfaCore *core);
+void efa_srd_link_up(EfaCore *core, EfaPeer *peer);
+void efa_srd_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why);
+void efa_srd_drop_datagrams(EfaCore *core, EfaPeer *peer);
+/* Forget all peers and begin a new epoch. */
+void efa_srd_reset(EfaCore *core);
+
+/* ---- net.c: packets in and out, loopback included ---- */
+uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len);
+void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len);
+/* Give a reservation back. */
+void efa_net_cancel(EfaCore *core, EfaPeer *peer);
+/* false: nobody can take a packet for @peer just now. */
+bool efa_net_up(EfaCore *core, EfaPeer *peer);
+void efa_net_header(EfaCore *core, EfaPeer *peer, EfaPktType type,
+                    EfaPktHdr *hdr);
+/* Deliver packets to ourselves; true if some are left. */
+bool efa_net_run_loop(EfaCore *core, unsigned budget);
+void efa_net_flush_loop(EfaCore *core);
+/* Send the answers that were collected. */
+void efa_net_send_acks(EfaCore *core);
+void efa_net_queue_ack(EfaCore *core, EfaPeer *peer, const EfaPktAck *ack);
+void efa_net_queue_reset(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr);
+/* Forget what was to be answered to @peer. */
+void efa_net_unqueue(EfaCore *core, EfaPeer *peer);
+
+#endif /* HW_EFA_INTERNAL_H */

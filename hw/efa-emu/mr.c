@@ -1,0 +1,406 @@
+/*
+ * EFA device model: memory regions
+ *
+ * Control path specification, sections 5.7, 5.8 and 9.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-osdep.h"
+#include "efa-internal.h"
+
+/*
+ * Runs of all regions together: 16 bytes of host memory each. A guest could
+ * otherwise register one long list again and again.
+ */
+#define EFA_MR_MAX_RUNS     (16u << 20)
+
+/* Page addresses fetched from the guest at a time. */
+#define EFA_PBL_BATCH       512
+
+/* A page list while it is walked: pages become runs. */
+typedef struct EfaPblWalk {
+    EfaCore *core;
+    EfaAdminCmd *cmd;
+    EfaMr *mr;
+    uint64_t page_size;
+    uint64_t pages_done;
+    uint32_t runs_allocated;
+} EfaPblWalk;
+
+static EfaAdminStatus efa_pbl_add(EfaPblWalk *walk, const uint64_t *pages,
+                                  uint32_t count)
+{
+    EfaMr *mr = walk->mr;
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        uint64_t page = le64_to_cpu(pages[i]);
+        uint64_t offset = walk->pages_done * walk->page_size;
+        const EfaMrRun *last = mr->num_runs ? &mr->runs[mr->num_runs - 1]
+                                            : NULL;
+
+        if (page % walk->page_size ||
+            !efa_dma_range_ok(page, walk->page_size)) {
+            return efa_admin_fail(walk->cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                                  EFA_EXT_MISALIGNED,
+                                  "page %" PRIu64 " at 0x%" PRIx64,
+                                  walk->pages_done, page);
+        }
+        walk->pages_done++;
+        if (last && last->dma + (offset - last->offset) == page) {
+            continue;
+        }
+        if (mr->num_runs == walk->runs_allocated) {
+            uint32_t more = MAX(4, walk->runs_allocated * 2);
+            EfaMrRun *grown = NULL;
+
+            if (walk->core->mr_runs + mr->num_runs < EFA_MR_MAX_RUNS) {
+                grown = g_try_renew(EfaMrRun, mr->runs, more);
+            }
+            if (!grown) {
+                return efa_admin_fail(walk->cmd,
+                                      EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
+                                      EFA_EXT_NONE,
+                                      "too many page runs in use");
+            }
+            mr->runs = grown;
+            walk->runs_allocated = more;
+        }
+        mr->runs[mr->num_runs++] = (EfaMrRun) { offset, page };
+    }
+    return EFA_ADMIN_SUCCESS;
+}
+
+/* @count page addresses that lie in DMA memory, one behind the other. */
+static EfaAdminStatus efa_pbl_read(EfaPblWalk *walk, uint64_t addr,
+                                   uint32_t count)
+{
+    uint64_t pages[EFA_PBL_BATCH];
+    EfaAdminStatus status = EFA_ADMIN_SUCCESS;
+
+    while (count && status == EFA_ADMIN_SUCCESS) {
+        uint32_t n = MIN(count, EFA_PBL_BATCH);
+
+        if (!efa_dma_read(walk->core, addr, pages, n * sizeof(*pages))) {
+            return efa_admin_fail(walk->cmd, EFA_ADMIN_UNKNOWN_ERROR,
+                                  EFA_EXT_DMA_FAULT,
+                                  "page list at 0x%" PRIx64, addr);
+        }
+        status = efa_pbl_add(walk, pages, n);
+        addr += n * sizeof(*pages);
+        count -= n;
+    }
+    return status;
+}
+
+/*
+ * 9.4: chunks of 510 pointers to 4 KiB pages of page addresses. All counts
+ * come from page_num; the lengths are hints that the driver gets wrong.
+ */
+static EfaAdminStatus efa_pbl_read_chunks(EfaPblWalk *walk, uint64_t chunk,
+                                          uint32_t page_num)
+{
+    uint32_t pages_left = page_num;
+    uint64_t ptrs[EFA_CHUNK_PTRS];
+
+    while (pages_left) {
+        uint32_t ptrs_left = DIV_ROUND_UP(pages_left, EFA_CHUNK_PAGES_PER_PTR);
+        uint32_t n = MIN(ptrs_left, EFA_CHUNK_PTRS);
+        uint32_t i;
+
+        if (!chunk || chunk % 8) {
+            return efa_admin_fail(walk->cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                                  EFA_EXT_MISALIGNED,
+                                  "chunk at 0x%" PRIx64 " with %u pages to go",
+                                  chunk, pages_left);
+        }
+        if (!efa_dma_read(walk->core, chunk, ptrs, n * sizeof(*ptrs))) {
+            return efa_admin_fail(walk->cmd, EFA_ADMIN_UNKNOWN_ERROR,
+                                  EFA_EXT_DMA_FAULT, "chunk at 0x%" PRIx64,
+                                  chunk);
+        }
+        for (i = 0; i < n; i++) {
+            uint32_t count = MIN(pages_left, EFA_CHUNK_PAGES_PER_PTR);
+            uint64_t list = le64_to_cpu(ptrs[i]);
+            EfaAdminStatus status;
+
+            if (!list || list % 8) {
+                return efa_admin_fail(walk->cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                                      EFA_EXT_MISALIGNED,
+                                      "page list at 0x%" PRIx64, list);
+            }
+            status = efa_pbl_read(walk, list, count);
+            if (status != EFA_ADMIN_SUCCESS) {
+                return status;
+            }
+            pages_left -= count;
+        }
+        if (pages_left) {
+            EfaCtrlBuffInfo link;
+
+            if (!efa_dma_read(walk->core, chunk + EFA_CHUNK_LINK_OFFSET, &link,
+                              sizeof(link))) {
+                return efa_admin_fail(walk->cmd, EFA_ADMIN_UNKNOWN_ERROR,
+                                      EFA_EXT_DMA_FAULT,
+                                      "link of chunk at 0x%" PRIx64, chunk);
+            }
+            chunk = le32_to_cpu(link.mem_addr_low) |
+                    (uint64_t)le32_to_cpu(link.mem_addr_high) << 32;
+        }
+    }
+    return EFA_ADMIN_SUCCESS;
+}
+
+static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
+{
+    uint8_t flags = req->common.flags;
+    uint32_t page_num = le32_to_cpu(req->page_num);
+    uint32_t length = le32_to_cpu(req->pbl.length);
+    uint64_t addr = le32_to_cpu(req->pbl.mem_addr_low) |
+                    (uint64_t)le32_to_cpu(req->pbl.mem_addr_high) << 32;
+    uint64_t pages[EFA_INLINE_PBL_PAGES];
+
+    if (!FIELD_EX8(flags, AQ_COMMON, CTRL_DATA)) {
+        if (page_num > EFA_INLINE_PBL_PAGES) {
+            return efa_admin_fail(walk->cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                                  EFA_EXT_OUT_OF_RANGE,
+                                  "%u pages do not fit the command", page_num);
+        }
+        memcpy(pages, req->inline_pbl_array, sizeof(pages));
+        return efa_pbl_add(walk, pages, page_num);
+    }
+    if (FIELD_EX8(flags, AQ_COMMON, CTRL_DATA_INDIRECT)) {
+        return efa_pbl_read_chunks(walk, addr, page_num);
+    }
+    if (!addr || addr % 8 || length / sizeof(uint64_t) < page_num) {
+        return efa_admin_fail(walk->cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                              EFA_EXT_MISALIGNED,
+                              "list of %u bytes at 0x%" PRIx64 " for %u pages",
+                              length, addr, page_num);
+    }
+    return efa_pbl_read(walk, addr, page_num);
+}
+
+static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
+                                       const EfaRegMrCmd *req)
+{
+    uint64_t length = le64_to_cpu(req->mr_length);
+    uint64_t iova = le64_to_cpu(req->iova);
+    uint32_t page_num = le32_to_cpu(req->page_num);
+    uint8_t shift = FIELD_EX8(req->flags, REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT);
+    uint64_t page_mask = (1ULL << shift) - 1;
+    uint8_t allowed = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK;
+    uint64_t want;
+
+    if (FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE)) {
+        allowed |= R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK;
+    }
+    if (FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_READ)) {
+        allowed |= R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK;
+    }
+    if (req->reserved16_w1 || req->reserved16_w5 ||
+        FIELD_EX8(req->flags, REG_MR_FLAGS, RESERVED)) {
+        return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                              EFA_EXT_RESERVED_SET, "reserved field set");
+    }
+    if (!efa_table_get(&core->pds, le16_to_cpu(req->pd))) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_UNKNOWN_ID, "PD %u",
+                              le16_to_cpu(req->pd));
+    }
+    if (req->permissions & ~allowed) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_NOT_ENABLED,
+                              "permissions 0x%x, possible are 0x%x",
+                              req->permissions, allowed);
+    }
+    if (!length || iova + length < iova) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_OUT_OF_RANGE, "0x%" PRIx64 " bytes at "
+                              "0x%" PRIx64, length, iova);
+    }
+    if (FIELD_EX8(req->flags, REG_MR_FLAGS, MEM_ADDR_PHY_MODE_EN)) {
+        if (page_num > 1 ||
+            (req->permissions & ~R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK)) {
+            return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                                  EFA_EXT_OUT_OF_RANGE,
+                                  "physical mode: %u pages, permissions 0x%x",
+                                  page_num, req->permissions);
+        }
+        return EFA_ADMIN_SUCCESS;
+    }
+    if (!(EFA_PAGE_SIZE_CAP & (1u << shift))) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_OUT_OF_RANGE, "page size 2^%u", shift);
+    }
+    /* length near 2^64 must not wrap */
+    want = (length >> shift) +
+           (((length & page_mask) + (iova & page_mask) + page_mask) >> shift);
+    if (page_num != want || page_num > core->cfg.max_mr_pages) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_OUT_OF_RANGE,
+                              "%u pages, the region needs %" PRIu64
+                              " and %u is the limit", page_num, want,
+                              core->cfg.max_mr_pages);
+    }
+    return EFA_ADMIN_SUCCESS;
+}
+
+void efa_mr_free(EfaCore *core, EfaMr *mr)
+{
+    core->mr_runs -= mr->num_runs;
+    mr->pd->refs--;
+    efa_table_remove(&core->mrs, mr->index);
+    g_free(mr->runs);
+    g_free(mr);
+}
+
+EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd)
+{
+    const EfaRegMrCmd *req = (const EfaRegMrCmd *)&cmd->req;
+    EfaAdminStatus status = efa_reg_mr_check(core, cmd, req);
+    EfaPblWalk walk = { .core = core, .cmd = cmd };
+    EfaRegMrResp resp = { };
+    EfaMr *mr;
+
+    if (status != EFA_ADMIN_SUCCESS) {
+        return status;
+    }
+    mr = g_new0(EfaMr, 1);
+    mr->iova = le64_to_cpu(req->iova);
+    mr->length = le64_to_cpu(req->mr_length);
+    mr->permissions = req->permissions;
+    mr->physical = FIELD_EX8(req->flags, REG_MR_FLAGS, MEM_ADDR_PHY_MODE_EN);
+    if (!mr->physical) {
+        walk.mr = mr;
+        walk.page_size = 1ULL << FIELD_EX8(req->flags, REG_MR_FLAGS,
+                                           PHYS_PAGE_SIZE_SHIFT);
+        mr->page_offset = mr->iova & (walk.page_size - 1);
+        status = efa_pbl_walk(&walk, req);
+    }
+    if (status == EFA_ADMIN_SUCCESS) {
+        mr->index = efa_table_add(&core->mrs, mr);
+        if (mr->index == EFA_NO_INDEX) {
+            status = efa_admin_fail(cmd, EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
+                                    EFA_EXT_NONE, "all %u are in use",
+                                    core->mrs.size);
+        }
+    }
+    if (status != EFA_ADMIN_SUCCESS) {
+        g_free(mr->runs);
+        g_free(mr);
+        return status;
+    }
+    mr->runs = g_renew(EfaMrRun, mr->runs, mr->num_runs);
+    mr->pd = efa_table_get(&core->pds, le16_to_cpu(req->pd));
+    mr->pd->refs++;
+    core->mr_runs += mr->num_runs;
+    /* 24 bits: index and a generation that outdates the key on reuse */
+    mr->key = mr->index << 8 | (uint8_t)(core->mrs.gen[mr->index] + 1);
+    resp.l_key = cpu_to_le32(mr->key);
+    resp.r_key = cpu_to_le32(mr->key);
+    memcpy(cmd->resp, &resp, sizeof(resp));
+    trace_efa_mr_reg(mr->key, mr->iova, mr->length,
+                     le32_to_cpu(req->page_num), mr->num_runs,
+                     mr->permissions);
+    return EFA_ADMIN_SUCCESS;
+}
+
+static EfaMr *efa_mr_by_key(EfaCore *core, uint32_t key)
+{
+    EfaMr *mr = efa_table_get(&core->mrs, key >> 8);
+
+    return mr && mr->key == key ? mr : NULL;
+}
+
+EfaAdminStatus efa_cmd_dereg_mr(EfaCore *core, EfaAdminCmd *cmd)
+{
+    const EfaDeregMrCmd *req = (const EfaDeregMrCmd *)&cmd->req;
+    EfaMr *mr = efa_mr_by_key(core, le32_to_cpu(req->l_key));
+
+    if (!mr) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_UNKNOWN_ID, "key 0x%x",
+                              le32_to_cpu(req->l_key));
+    }
+    trace_efa_mr_dereg(mr->key);
+    efa_mr_free(core, mr);
+    return EFA_ADMIN_SUCCESS;
+}
+
+EfaMr *efa_mr_find(EfaCore *core, const EfaPd *pd, uint32_t key,
+                   uint64_t addr, uint64_t len, uint8_t perm)
+{
+    EfaMr *mr = efa_mr_by_key(core, key);
+
+    if (!mr || mr->pd != pd || (mr->permissions & perm) != perm ||
+        addr < mr->iova || addr - mr->iova > mr->length ||
+        len > mr->length - (addr - mr->iova)) {
+        trace_efa_mr_violation(key, addr, len, perm);
+        return NULL;
+    }
+    return mr;
+}
+
+/* The run that holds @offset; the first one has offset 0. */
+static uint32_t efa_mr_run(const EfaMr *mr, uint64_t offset)
+{
+    uint32_t lo = 0, hi = mr->num_runs;
+
+    while (hi - lo > 1) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (mr->runs[mid].offset <= offset) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static bool efa_mr_copy(EfaCore *core, const EfaMr *mr, uint64_t addr,
+                        uint8_t *to_host, const uint8_t *to_guest, size_t len)
+{
+    uint64_t offset;
+    uint32_t i;
+
+    if (mr->physical) {
+        return to_host ? efa_dma_read(core, addr, to_host, len)
+                       : efa_dma_write(core, addr, to_guest, len);
+    }
+    offset = addr - mr->iova + mr->page_offset;
+    for (i = efa_mr_run(mr, offset); len; i++) {
+        const EfaMrRun *run = &mr->runs[i];
+        uint64_t end = i + 1 < mr->num_runs ? run[1].offset : UINT64_MAX;
+        size_t n = MIN(len, end - offset);
+        uint64_t dma = run->dma + (offset - run->offset);
+
+        if (to_host) {
+            if (!efa_dma_read(core, dma, to_host, n)) {
+                return false;
+            }
+            to_host += n;
+        } else {
+            if (!efa_dma_write(core, dma, to_guest, n)) {
+                return false;
+            }
+            to_guest += n;
+        }
+        offset += n;
+        len -= n;
+    }
+    return true;
+}
+
+bool efa_mr_read(EfaCore *core, const EfaMr *mr, uint64_t addr, void *buf,
+                 size_t len)
+{
+    return efa_mr_copy(core, mr, addr, buf, NULL, len);
+}
+
+bool efa_mr_write(EfaCore *core, const EfaMr *mr, uint64_t addr,
+                  const void *buf, size_t len)
+{
+    return efa_mr_copy(core, mr, addr, NULL, buf, len);
+}

@@ -1,0 +1,307 @@
+/*
+ * EFA device model: packets in and out
+ *
+ * Between the transport and the fabric: headers, dispatch of what arrives,
+ * collected answers, and the way to ourselves, which passes through the same
+ * transport as any other.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-osdep.h"
+#include "efa-internal.h"
+
+/* Packets to ourselves that may wait: as much as a shm ring holds. */
+#define EFA_LOOP_BYTES  (256 * 1024)
+
+typedef struct EfaLoopPkt {
+    GList link;
+    size_t len;
+    uint8_t data[];
+} EfaLoopPkt;
+
+bool efa_net_up(EfaCore *core, EfaPeer *peer)
+{
+    return peer->is_self || (peer->link && peer->link->state == EFA_LINK_UP);
+}
+
+uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len)
+{
+    EfaLoopPkt *pkt;
+
+    if (!peer->is_self) {
+        return core->fabric->ops->reserve(core->fabric, peer->link, len);
+    }
+    if (core->loop_bytes + len > EFA_LOOP_BYTES) {
+        return NULL;
+    }
+    pkt = g_malloc(sizeof(*pkt) + len);
+    pkt->link = (GList) { .data = pkt };
+    core->loop_next = pkt;
+    return pkt->data;
+}
+
+void efa_net_cancel(EfaCore *core, EfaPeer *peer)
+{
+    if (peer->is_self) {
+        g_free(core->loop_next);
+        core->loop_next = NULL;
+    }
+}
+
+void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len)
+{
+    core->stats.tx_pkts++;
+    core->stats.tx_bytes += len;
+    if (peer->is_self) {
+        EfaLoopPkt *pkt = core->loop_next;
+
+        core->loop_next = NULL;
+        pkt->len = len;
+        core->loop_bytes += len;
+        g_queue_push_tail_link(&core->loop, &pkt->link);
+    } else {
+        core->fabric->ops->commit(core->fabric, peer->link, len);
+    }
+}
+
+void efa_net_header(EfaCore *core, EfaPeer *peer, EfaPktType type,
+                    EfaPktHdr *hdr)
+{
+    *hdr = (EfaPktHdr) {
+        .version = EFA_PKT_VERSION,
+        .type = type,
+        .src_epoch = cpu_to_le64(core->epoch),
+    };
+    memcpy(hdr->src_gid, core->cfg.gid.raw, sizeof(hdr->src_gid));
+    memcpy(hdr->dst_gid, peer->gid.raw, sizeof(hdr->dst_gid));
+}
+
+static void efa_net_dispatch(EfaCore *core, EfaPeer *peer,
+                             const EfaPktHdr *hdr, const uint8_t *payload)
+{
+    EfaRxMsg msg = {
+        .peer = peer,
+        .payload = payload,
+        .length = le32_to_cpu(hdr->payload_len),
+        .src_qpn = le16_to_cpu(hdr->src_qpn),
+        .dst_qpn = le16_to_cpu(hdr->dst_qpn),
+        .qkey = le32_to_cpu(hdr->qkey),
+        .imm = le32_to_cpu(hdr->imm),
+        .has_imm = FIELD_EX8(hdr->flags, PKT_FLAGS, HAS_IMM),
+        .opcode = hdr->opcode,
+    };
+
+    trace_efa_rx(hdr->type, msg.dst_qpn, msg.src_qpn, msg.length,
+                 le32_to_cpu(hdr->psn));
+    switch (hdr->type) {
+    case EFA_PKT_UD:
+        efa_rx_ud(core, &msg);
+        break;
+    case EFA_PKT_DATA:
+        efa_rx_data(core, &msg, hdr);
+        break;
+    case EFA_PKT_ACK:
+        efa_srd_ack_received(core, peer, hdr, payload);
+        break;
+    case EFA_PKT_RESET:
+        efa_srd_reset_received(core, peer, hdr);
+        break;
+    default:
+        core->stats.bad_packets++;
+        break;
+    }
+}
+
+/* @peer is whom the fabric proved to be the sender. */
+static void efa_net_input(EfaCore *core, EfaPeer *peer, const uint8_t *data,
+                          size_t len)
+{
+    EfaPktHdr hdr;
+
+    core->stats.rx_pkts++;
+    core->stats.rx_bytes += len;
+    if (len < sizeof(hdr)) {
+        core->stats.bad_packets++;
+        return;
+    }
+    memcpy(&hdr, data, sizeof(hdr));
+    if (hdr.version != EFA_PKT_VERSION ||
+        le32_to_cpu(hdr.payload_len) != len - sizeof(hdr) ||
+        memcmp(hdr.src_gid, peer->gid.raw, sizeof(hdr.src_gid)) ||
+        memcmp(hdr.dst_gid, core->cfg.gid.raw, sizeof(hdr.dst_gid))) {
+        core->stats.bad_packets++;
+        trace_efa_rx_bad(hdr.version, hdr.type, len);
+        return;
+    }
+    efa_net_dispatch(core, peer, &hdr, data + sizeof(hdr));
+}
+
+bool efa_net_run_loop(EfaCore *core, unsigned budget)
+{
+    GList *link;
+
+    while (budget-- && (link = g_queue_pop_head_link(&core->loop))) {
+        EfaLoopPkt *pkt = link->data;
+        EfaPeer *self = efa_peer_get(core, &core->cfg.gid);
+
+        core->loop_bytes -= pkt->len;
+        efa_net_input(core, self, pkt->data, pkt->len);
+        efa_srd_mark_resume(core, self);
+        g_free(pkt);
+    }
+    return !g_queue_is_empty(&core->loop);
+}
+
+void efa_net_flush_loop(EfaCore *core)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&core->loop))) {
+        g_free(link->data);
+    }
+    core->loop_bytes = 0;
+}
+
+/* ---- answers ---- */
+
+static void efa_net_want_answer(EfaCore *core, EfaPeer *peer)
+{
+    if (!peer->ack_queued) {
+        peer->ack_queued = true;
+        g_queue_push_tail_link(&core->acking, &peer->ack_link);
+    }
+}
+
+void efa_net_unqueue(EfaCore *core, EfaPeer *peer)
+{
+    peer->num_acks = 0;
+    peer->send_reset = false;
+    if (peer->ack_queued) {
+        peer->ack_queued = false;
+        g_queue_unlink(&core->acking, &peer->ack_link);
+    }
+}
+
+/* One packet of answers; false if there is no room for it. */
+static bool efa_net_send_answer(EfaCore *core, EfaPeer *peer, EfaPktType type)
+{
+    size_t payload = type == EFA_PKT_ACK
+                     ? peer->num_acks * sizeof(EfaPktAck) : 0;
+    size_t len = sizeof(EfaPktHdr) + payload;
+    uint8_t *buf = efa_net_reserve(core, peer, len);
+    EfaPktHdr hdr;
+
+    if (!buf) {
+        return false;
+    }
+    efa_net_header(core, peer, type, &hdr);
+    hdr.payload_len = cpu_to_le32(payload);
+    if (type == EFA_PKT_ACK) {
+        hdr.dst_epoch = cpu_to_le64(peer->rx_epoch);
+        hdr.ctx = cpu_to_le32(peer->rx_ctx);
+        memcpy(buf + sizeof(hdr), peer->acks, payload);
+        peer->num_acks = 0;
+    } else {
+        hdr.dst_epoch = cpu_to_le64(peer->reset_epoch);
+        hdr.ctx = cpu_to_le32(peer->reset_ctx);
+        peer->send_reset = false;
+    }
+    memcpy(buf, &hdr, sizeof(hdr));
+    efa_net_commit(core, peer, len);
+    trace_efa_answer(type, payload / sizeof(EfaPktAck));
+    return true;
+}
+
+void efa_net_queue_ack(EfaCore *core, EfaPeer *peer, const EfaPktAck *ack)
+{
+    if (peer->num_acks == EFA_PKT_MAX_ACKS &&
+        !efa_net_send_answer(core, peer, EFA_PKT_ACK)) {
+        return;     /* no room: the requester will ask again */
+    }
+    peer->acks[peer->num_acks++] = *ack;
+    efa_net_want_answer(core, peer);
+}
+
+void efa_net_queue_reset(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr)
+{
+    peer->send_reset = true;
+    peer->reset_ctx = le32_to_cpu(hdr->ctx);
+    peer->reset_epoch = le64_to_cpu(hdr->src_epoch);
+    efa_net_want_answer(core, peer);
+}
+
+void efa_net_send_acks(EfaCore *core)
+{
+    GList *link = core->acking.head;
+
+    while (link) {
+        EfaPeer *peer = link->data;
+
+        link = link->next;
+        if (!efa_net_up(core, peer) ||
+            ((!peer->num_acks ||
+              efa_net_send_answer(core, peer, EFA_PKT_ACK)) &&
+             (!peer->send_reset ||
+              efa_net_send_answer(core, peer, EFA_PKT_RESET)))) {
+            efa_net_unqueue(core, peer);
+        }
+        /* else: when the link is writable again */
+    }
+}
+
+/* ---- what the fabric reports ---- */
+
+/* The peer of a link, made when somebody we do not know connects to us. */
+static EfaPeer *efa_net_peer(EfaCore *core, EfaLink *link)
+{
+    EfaPeer *peer = link->client_data;
+
+    if (!peer) {
+        peer = efa_peer_get(core, &link->peer);
+        peer->link = link;
+        link->client_data = peer;
+    }
+    return peer;
+}
+
+static void efa_net_receive(void *opaque, EfaLink *link, const uint8_t *data,
+                            size_t len)
+{
+    EfaCore *core = opaque;
+
+    efa_net_input(core, efa_net_peer(core, link), data, len);
+}
+
+static void efa_net_link_up(void *opaque, EfaLink *link)
+{
+    EfaCore *core = opaque;
+
+    efa_srd_link_up(core, efa_net_peer(core, link));
+}
+
+static void efa_net_link_down(void *opaque, EfaLink *link,
+                              EfaLinkDownReason why)
+{
+    EfaCore *core = opaque;
+
+    if (link->client_data) {
+        efa_net_unqueue(core, link->client_data);
+        efa_srd_link_down(core, link->client_data, why);
+    }
+}
+
+static void efa_net_link_writable(void *opaque, EfaLink *link)
+{
+    EfaCore *core = opaque;
+
+    if (link->client_data) {
+        efa_srd_mark_resume(core, link->client_data);
+    }
+}
+
+const EfaFabricClient efa_fabric_client = {
+    .receive = efa_net_receive,
+    .link_up = efa_net_link_up,
+    .link_down = efa_net_link_down,
+    .link_writable = efa_net_link_writable,
+};

@@ -1,0 +1,314 @@
+/*
+ * EFA device model: send queues
+ *
+ * Data path specification, sections 2 and 13. A work request goes from the
+ * doorbell (copied at once) over its checks to the transport; every way ends
+ * in efa_sq_complete() or, without a completion, in efa_sq_release().
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-osdep.h"
+#include "efa-internal.h"
+
+static EfaTxMsg *efa_sq_take(EfaQp *qp)
+{
+    GList *link = g_queue_pop_head_link(&qp->free_msgs);
+    EfaTxMsg *msg;
+
+    if (link) {
+        return link->data;
+    }
+    /* grows into the pool, so that its memory is touched when needed */
+    msg = &qp->msgs[qp->msgs_touched++];
+    msg->link.data = msg;
+    msg->qp = qp;
+    return msg;
+}
+
+static void efa_sq_release(EfaTxMsg *msg)
+{
+    EfaQp *qp = msg->qp;
+
+    msg->state = EFA_TX_FREE;
+    msg->ah = NULL;
+    g_queue_push_head_link(&qp->free_msgs, &msg->link);
+    qp->outstanding--;
+}
+
+void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
+{
+    EfaQp *qp = msg->qp;
+    const EfaIoTxMeta *meta = &msg->wqe.meta;
+    uint8_t op = FIELD_EX8(meta->ctrl1, TX_CTRL1, OP_TYPE);
+    EfaIoCdesc cdesc = {
+        .req_id = meta->req_id,
+        .status = status,
+        .qp_num = cpu_to_le16(qp->num),
+    };
+
+    cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, Q_TYPE,
+                            EFA_IO_SEND_QUEUE);
+    cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, OP_TYPE, op);
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        core->stats.send_wrs++;
+        core->stats.send_bytes += msg->length;
+    } else {
+        trace_efa_send_failed(qp->num, le16_to_cpu(meta->req_id), status);
+    }
+    if (status != EFA_IO_COMP_STATUS_OK ||
+        FIELD_EX8(meta->ctrl2, TX_CTRL2, COMP_REQ)) {
+        efa_cq_post(core, qp->send_cq, qp->send_sub_cq, &cdesc);
+    }
+    efa_sq_release(msg);
+}
+
+void efa_sq_mark_ready(EfaCore *core, EfaQp *qp)
+{
+    if (!qp->ready && !g_queue_is_empty(&qp->pending) &&
+        qp->state == EFA_QP_STATE_RTS) {
+        qp->ready = true;
+        g_queue_push_tail_link(&core->ready, &qp->ready_link);
+    }
+}
+
+/*
+ * Slots may be rewritten as soon as any completion appears, so all announced
+ * WQEs are copied before the first is looked at (2.7).
+ */
+static void efa_sq_fetch(EfaQp *qp, uint16_t prod)
+{
+    while (qp->sq_db != prod) {
+        uint32_t slot = qp->sq_db & (qp->sq_depth - 1);
+        EfaTxMsg *msg = efa_sq_take(qp);
+
+        memcpy(&msg->wqe, qp->llq + slot * EFA_IO_WQE_SIZE, sizeof(msg->wqe));
+        msg->state = EFA_TX_PENDING;
+        msg->length = 0;
+        g_queue_push_tail_link(&qp->pending, &msg->link);
+        qp->outstanding++;
+        qp->sq_db++;
+    }
+}
+
+void efa_sq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod)
+{
+    uint16_t count = prod - qp->sq_db;
+
+    trace_efa_sq_doorbell(qp->num, qp->sq_db, prod, qp->outstanding);
+    if (qp->state < EFA_QP_STATE_RTS) {
+        efa_guest_error("QP 0x%x: send doorbell before RTS ignored", qp->num);
+        core->stats.bad_doorbells++;
+        return;
+    }
+    if (count + qp->outstanding > qp->sq_depth) {
+        /* The announced requests cannot be told from overwritten ones. */
+        efa_qp_fatal(core, qp, "more send requests announced than slots");
+        return;
+    }
+    efa_sq_fetch(qp, prod);
+    if (qp->state == EFA_QP_STATE_ERR) {
+        efa_sq_flush(core, qp, true);
+    } else {
+        efa_sq_mark_ready(core, qp);
+    }
+}
+
+/* Buffer descriptors of the WQE; their number was checked. */
+static unsigned efa_sq_num_sges(const EfaTxMsg *msg)
+{
+    return FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)
+           ? 0 : le16_to_cpu(msg->wqe.meta.length);
+}
+
+static uint64_t efa_sge_addr(const EfaIoTxBufDesc *sge)
+{
+    return le32_to_cpu(sge->buf_addr_lo) |
+           (uint64_t)le32_to_cpu(sge->buf_addr_hi) << 32;
+}
+
+/* The local region an SGE names; *@mr is NULL for one of no length. */
+static bool efa_sge_resolve(EfaCore *core, const EfaQp *qp,
+                            const EfaIoTxBufDesc *sge, EfaMr **mr)
+{
+    *mr = NULL;
+    if (!sge->length) {
+        return true;
+    }
+    *mr = efa_mr_find(core, qp->pd,
+                      FIELD_EX32(le32_to_cpu(sge->lkey), TX_BUF_LKEY, LKEY),
+                      efa_sge_addr(sge), le32_to_cpu(sge->length), 0);
+    return *mr;
+}
+
+/* 13.2: the meta descriptor. */
+static EfaCompStatus efa_sq_check_meta(EfaCore *core, const EfaTxMsg *msg)
+{
+    const EfaIoTxMeta *meta = &msg->wqe.meta;
+    uint16_t length = le16_to_cpu(meta->length);
+
+    if (!FIELD_EX8(meta->ctrl1, TX_CTRL1, META_DESC) ||
+        FIELD_EX8(meta->ctrl1, TX_CTRL1, META_EXTENSION) ||
+        !FIELD_EX8(meta->ctrl2, TX_CTRL2, FIRST) ||
+        !FIELD_EX8(meta->ctrl2, TX_CTRL2, LAST)) {
+        return EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR;
+    }
+    if (FIELD_EX8(meta->ctrl1, TX_CTRL1, OP_TYPE) != EFA_IO_SEND) {
+        return EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
+    }
+    if (FIELD_EX8(meta->ctrl1, TX_CTRL1, INLINE_MSG)) {
+        if (length > EFA_IO_TX_INLINE_MAX) {
+            return EFA_IO_COMP_STATUS_LOCAL_ERROR_BAD_LENGTH;
+        }
+    } else if (length > core->cfg.max_send_sges) {
+        return EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR;
+    }
+    return EFA_IO_COMP_STATUS_OK;
+}
+
+/* 13.3: the data. Sets the message's length. */
+static EfaCompStatus efa_sq_check_data(EfaCore *core, EfaTxMsg *msg)
+{
+    unsigned i, num_sges = efa_sq_num_sges(msg);
+    uint64_t total = 0;
+    EfaMr *mr;
+
+    if (FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
+        msg->length = le16_to_cpu(msg->wqe.meta.length);
+        return EFA_IO_COMP_STATUS_OK;
+    }
+    for (i = 0; i < num_sges; i++) {
+        if (!efa_sge_resolve(core, msg->qp, &msg->wqe.sgl[i], &mr)) {
+            return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
+        }
+        total += le32_to_cpu(msg->wqe.sgl[i].length);
+    }
+    if (total > core->cfg.mtu) {
+        return EFA_IO_COMP_STATUS_LOCAL_ERROR_BAD_LENGTH;
+    }
+    msg->length = total;
+    return EFA_IO_COMP_STATUS_OK;
+}
+
+/*
+ * Keys are looked up again at each transmission: a region deregistered in
+ * between must not be touched any more.
+ */
+EfaCompStatus efa_sq_gather(EfaCore *core, EfaTxMsg *msg, uint8_t *buf)
+{
+    unsigned i, num_sges = efa_sq_num_sges(msg);
+
+    if (FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
+        memcpy(buf, msg->wqe.inline_data, msg->length);
+        return EFA_IO_COMP_STATUS_OK;
+    }
+    for (i = 0; i < num_sges; i++) {
+        const EfaIoTxBufDesc *sge = &msg->wqe.sgl[i];
+        uint32_t length = le32_to_cpu(sge->length);
+        EfaMr *mr;
+
+        if (!efa_sge_resolve(core, msg->qp, sge, &mr) ||
+            (mr && !efa_mr_read(core, mr, efa_sge_addr(sge), buf, length))) {
+            return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
+        }
+        buf += length;
+    }
+    return EFA_IO_COMP_STATUS_OK;
+}
+
+static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
+{
+    const EfaIoTxMeta *meta = &msg->wqe.meta;
+    EfaCompStatus status = efa_sq_check_meta(core, msg);
+    EfaAh *ah = efa_table_get(&core->ahs, le16_to_cpu(meta->ah));
+
+    trace_efa_send_wqe(msg->qp->num, le16_to_cpu(meta->req_id),
+                       meta->ctrl1, meta->ctrl2, le16_to_cpu(meta->ah),
+                       le16_to_cpu(meta->dest_qp_num));
+    if (status == EFA_IO_COMP_STATUS_OK &&
+        (!ah || ah->pd != msg->qp->pd)) {
+        status = EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_AH;
+    }
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        status = efa_sq_check_data(core, msg);
+    }
+    if (status != EFA_IO_COMP_STATUS_OK) {
+        efa_guest_error("QP 0x%x: send request 0x%x fails with status %u",
+                        msg->qp->num, le16_to_cpu(meta->req_id), status);
+        efa_sq_complete(core, msg, status);
+        return;
+    }
+    msg->ah = ah;
+    msg->attempt = 0;
+    msg->rnr_left = msg->qp->rnr_retry;
+    efa_srd_send(core, msg);
+}
+
+/* Round robin over the QPs, one request at a time, so that none starves. */
+bool efa_sq_run(EfaCore *core, unsigned budget)
+{
+    GList *link;
+
+    while (budget && (link = g_queue_pop_head_link(&core->ready))) {
+        EfaQp *qp = link->data;
+        GList *head;
+
+        qp->ready = false;
+        if (qp->state == EFA_QP_STATE_RTS) {
+            head = g_queue_pop_head_link(&qp->pending);
+            if (head) {
+                efa_sq_start(core, head->data);
+                budget--;
+            }
+            efa_sq_mark_ready(core, qp);
+        }
+    }
+    return !g_queue_is_empty(&core->ready);
+}
+
+static void efa_sq_end(EfaCore *core, EfaTxMsg *msg, bool completion)
+{
+    if (msg->state == EFA_TX_PENDING) {
+        g_queue_unlink(&msg->qp->pending, &msg->link);
+    } else {
+        efa_srd_cancel(core, msg);
+    }
+    if (completion) {
+        efa_sq_complete(core, msg, EFA_IO_COMP_STATUS_FLUSHED);
+    } else {
+        efa_sq_release(msg);
+    }
+}
+
+void efa_sq_flush(EfaCore *core, EfaQp *qp, bool completions)
+{
+    uint32_t i;
+
+    for (i = 0; i < qp->msgs_touched && qp->outstanding; i++) {
+        EfaTxMsg *msg = &qp->msgs[i];
+
+        if (msg->state != EFA_TX_FREE && msg->state != EFA_TX_PENDING) {
+            efa_sq_end(core, msg, completions);
+        }
+    }
+    while (!g_queue_is_empty(&qp->pending)) {
+        efa_sq_end(core, g_queue_peek_head(&qp->pending), completions);
+    }
+}
+
+void efa_sq_flush_ah(EfaCore *core, EfaAh *ah)
+{
+    uint32_t i, j;
+
+    for (i = 0; i < core->qps.size; i++) {
+        EfaQp *qp = efa_table_get(&core->qps, i);
+
+        if (!qp || qp->pd != ah->pd) {
+            continue;
+        }
+        for (j = 0; j < qp->msgs_touched && qp->outstanding; j++) {
+            if (qp->msgs[j].state != EFA_TX_FREE && qp->msgs[j].ah == ah) {
+                efa_sq_end(core, &qp->msgs[j], true);
+            }
+        }
+    }
+}
