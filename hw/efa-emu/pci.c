@@ -1,0 +1,558 @@
+/*
+ * EFA device model: the PCI device
+ *
+ * Everything QEMU: QOM type and properties, BARs, MSI-X, DMA, threads. The
+ * device itself is the core (efa-core.h).
+ *
+ * Threads: doorbells and registers come from a vCPU, which holds the BQL;
+ * packets, timers and deferred work are handled in the device's iothread,
+ * which does not. The core's own lock keeps them apart; it is always the
+ * inner one. All DMA is marked as going to memory, so that it can never reach
+ * an MMIO region, least of all ours. MSI-X is raised from the main loop.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "qemu/units.h"
+#include "qemu/guest-random.h"
+#include "qapi/error.h"
+#include "block/aio-wait.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pci_device.h"
+#include "hw/qdev-properties.h"
+#include "hw/resettable.h"
+#include "migration/vmstate.h"
+#include "qom/object.h"
+#include "system/iothread.h"
+#include "system/runstate.h"
+#include "efa-osdep.h"
+#include "efa-core.h"
+
+#define TYPE_EFA "efa"
+OBJECT_DECLARE_SIMPLE_TYPE(EfaState, EFA)
+
+#define EFA_REG_BAR         0
+#define EFA_MEM_BAR         2
+#define EFA_DB_BAR          4
+/* inside BAR 0, behind the registers */
+#define EFA_MSIX_TABLE      0x2000
+#define EFA_MSIX_PBA        0x3000
+#define EFA_PCIE_CAP        0x80
+#define EFA_MAX_VECTORS     256
+
+struct EfaState {
+    PCIDevice parent_obj;
+
+    MemoryRegion regs;
+    MemoryRegion llq;
+    MemoryRegion doorbells;
+
+    EfaCore *core;
+    EfaFabric *fabric;          /* owned by the core */
+    IOThread *iothread;
+    QEMUBH *run_bh;             /* in the iothread */
+    QEMUTimer *timer;           /* in the iothread */
+    QEMUBH *irq_bh;             /* in the main loop */
+    VMChangeStateEntry *vmstate;
+    DECLARE_BITMAP(irq_pending, EFA_MAX_VECTORS);
+
+    /* properties */
+    EfaConfig cfg;
+    char *gid;
+    char *fabric_dir;
+};
+
+/* ---- what the core asks of its host ---- */
+
+static const MemTxAttrs efa_dma_attrs = { .memory = 1 };
+
+static bool efa_host_dma_read(void *opaque, uint64_t addr, void *buf,
+                              size_t len)
+{
+    EfaState *s = opaque;
+
+    return address_space_read(pci_get_address_space(&s->parent_obj), addr,
+                              efa_dma_attrs, buf, len) == MEMTX_OK;
+}
+
+static bool efa_host_dma_write(void *opaque, uint64_t addr, const void *buf,
+                               size_t len)
+{
+    EfaState *s = opaque;
+
+    return address_space_write(pci_get_address_space(&s->parent_obj), addr,
+                               efa_dma_attrs, buf, len) == MEMTX_OK;
+}
+
+static bool efa_host_dma_publish32(void *opaque, uint64_t addr, uint32_t value)
+{
+    EfaState *s = opaque;
+    MemTxResult result;
+
+    smp_wmb();
+    address_space_stl_le(pci_get_address_space(&s->parent_obj), addr, value,
+                         efa_dma_attrs, &result);
+    return result == MEMTX_OK;
+}
+
+static bool efa_host_dma_enabled(void *opaque)
+{
+    EfaState *s = opaque;
+
+    return pci_get_word(s->parent_obj.config + PCI_COMMAND) &
+           PCI_COMMAND_MASTER;
+}
+
+static void efa_host_irq(void *opaque, unsigned vector)
+{
+    EfaState *s = opaque;
+
+    set_bit_atomic(vector, s->irq_pending);
+    qemu_bh_schedule(s->irq_bh);
+}
+
+static int64_t efa_host_clock_ns(void *opaque)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+static void efa_host_timer(void *opaque, int64_t deadline)
+{
+    EfaState *s = opaque;
+
+    timer_mod_ns(s->timer, deadline);
+}
+
+static void efa_host_defer(void *opaque)
+{
+    EfaState *s = opaque;
+
+    qemu_bh_schedule(s->run_bh);
+}
+
+static const EfaHostOps efa_host_ops = {
+    .dma_read = efa_host_dma_read,
+    .dma_write = efa_host_dma_write,
+    .dma_publish32 = efa_host_dma_publish32,
+    .dma_enabled = efa_host_dma_enabled,
+    .irq = efa_host_irq,
+    .clock_ns = efa_host_clock_ns,
+    .timer = efa_host_timer,
+    .defer = efa_host_defer,
+};
+
+static void efa_irq_bh(void *opaque)
+{
+    EfaState *s = opaque;
+    unsigned vector;
+
+    for (vector = find_first_bit(s->irq_pending, s->cfg.num_vectors);
+         vector < s->cfg.num_vectors;
+         vector = find_next_bit(s->irq_pending, s->cfg.num_vectors,
+                                vector + 1)) {
+        if (bitmap_test_and_clear_atomic(s->irq_pending, vector, 1)) {
+            msix_notify(&s->parent_obj, vector);
+        }
+    }
+}
+
+/* ---- the iothread ---- */
+
+static void efa_run(void *opaque)
+{
+    EfaState *s = opaque;
+
+    if (efa_core_run(s->core)) {
+        qemu_bh_schedule(s->run_bh);
+    }
+}
+
+static bool efa_poll(void *opaque)
+{
+    EfaState *s = opaque;
+
+    return efa_core_pending(s->core);
+}
+
+static void efa_attach_fabric(void *opaque)
+{
+    EfaState *s = opaque;
+    int fd = s->fabric->ops->fd(s->fabric);
+
+    if (fd >= 0) {
+        aio_set_fd_handler(iothread_get_aio_context(s->iothread), fd, efa_run,
+                           NULL, efa_poll, efa_run, s);
+    }
+}
+
+static void efa_detach_fabric(void *opaque)
+{
+    EfaState *s = opaque;
+    int fd = s->fabric->ops->fd(s->fabric);
+
+    if (fd >= 0) {
+        aio_set_fd_handler(iothread_get_aio_context(s->iothread), fd, NULL,
+                           NULL, NULL, NULL, NULL);
+    }
+    timer_del(s->timer);
+    qemu_bh_cancel(s->run_bh);
+}
+
+static void efa_vm_state(void *opaque, bool running, RunState state)
+{
+    EfaState *s = opaque;
+
+    trace_efa_pci_vm_state(running);
+    efa_core_set_running(s->core, running);
+}
+
+/* ---- BARs ---- */
+
+static uint64_t efa_regs_read(void *opaque, hwaddr addr, unsigned size)
+{
+    EfaState *s = opaque;
+
+    return efa_core_reg_read(s->core, addr, size);
+}
+
+static void efa_regs_write(void *opaque, hwaddr addr, uint64_t value,
+                           unsigned size)
+{
+    EfaState *s = opaque;
+
+    efa_core_reg_write(s->core, addr, value, size);
+}
+
+static uint64_t efa_doorbells_read(void *opaque, hwaddr addr, unsigned size)
+{
+    efa_guest_error("doorbell 0x%" PRIx64 " cannot be read", (uint64_t)addr);
+    return UINT64_MAX;
+}
+
+static void efa_doorbells_write(void *opaque, hwaddr addr, uint64_t value,
+                                unsigned size)
+{
+    EfaState *s = opaque;
+
+    efa_core_doorbell_write(s->core, addr, value, size);
+}
+
+/* The core judges sizes and alignment itself. */
+#define EFA_ANY_ACCESS                                          \
+    .endianness = DEVICE_LITTLE_ENDIAN,                         \
+    .valid = { .min_access_size = 1, .max_access_size = 8,      \
+               .unaligned = true },                             \
+    .impl = { .min_access_size = 1, .max_access_size = 8,       \
+              .unaligned = true }
+
+static const MemoryRegionOps efa_regs_ops = {
+    .read = efa_regs_read,
+    .write = efa_regs_write,
+    EFA_ANY_ACCESS
+};
+
+static const MemoryRegionOps efa_doorbells_ops = {
+    .read = efa_doorbells_read,
+    .write = efa_doorbells_write,
+    EFA_ANY_ACCESS
+};
+
+static void efa_write_config(PCIDevice *pdev, uint32_t addr, uint32_t value,
+                             int len)
+{
+    EfaState *s = EFA(pdev);
+
+    pci_default_write_config(pdev, addr, value, len);
+    if (pdev->exp.exp_cap) {
+        pcie_cap_flr_write_config(pdev, addr, value, len);
+    }
+    if (range_covers_byte(addr, len, PCI_COMMAND) &&
+        efa_host_dma_enabled(s)) {
+        efa_core_dma_changed(s->core);
+    }
+}
+
+/* ---- life cycle ---- */
+
+static bool efa_init_config(EfaState *s, Error **errp)
+{
+    g_autoptr(GError) err = NULL;
+    EfaConfig *cfg = &s->cfg;
+
+    if (s->gid) {
+        if (!efa_gid_parse(s->gid, &cfg->gid)) {
+            error_setg(errp, "gid=%s is not an IPv6 address such as "
+                       "fe80::ff:fe00:1", s->gid);
+            return false;
+        }
+    } else {
+        static const uint8_t prefix[] = { 0xfe, 0x80 };
+        uint8_t *eui = cfg->gid.raw + 8;
+
+        memset(&cfg->gid, 0, sizeof(cfg->gid));
+        memcpy(cfg->gid.raw, prefix, sizeof(prefix));
+        qemu_guest_getrandom_nofail(eui, 8);
+        eui[0] = 0x02;      /* locally administered EUI-64 */
+        eui[3] = 0xff;
+        eui[4] = 0xfe;
+    }
+    memcpy(cfg->guid, cfg->gid.raw + 8, sizeof(cfg->guid));
+    if (!efa_config_check(cfg, &err)) {
+        error_setg(errp, "%s", err->message);
+        return false;
+    }
+    return true;
+}
+
+static bool efa_init_bars(EfaState *s, Error **errp)
+{
+    PCIDevice *pdev = &s->parent_obj;
+    const uint8_t type = PCI_BASE_ADDRESS_SPACE_MEMORY |
+                         PCI_BASE_ADDRESS_MEM_TYPE_64;
+
+    memory_region_init_io(&s->regs, OBJECT(s), &efa_regs_ops, s, "efa-regs",
+                          EFA_REG_BAR_SIZE);
+    /*
+     * Send queues are RAM: a WQE stored there costs the guest nothing, only
+     * the doorbell traps.
+     */
+    if (!memory_region_init_ram(&s->llq, OBJECT(s), "efa-llq",
+                                efa_config_llq_bar_size(&s->cfg), errp)) {
+        return false;
+    }
+    memory_region_init_io(&s->doorbells, OBJECT(s), &efa_doorbells_ops, s,
+                          "efa-doorbells", EFA_DB_BAR_SIZE);
+    pci_register_bar(pdev, EFA_REG_BAR, type, &s->regs);
+    pci_register_bar(pdev, EFA_MEM_BAR,
+                     type | PCI_BASE_ADDRESS_MEM_PREFETCH, &s->llq);
+    pci_register_bar(pdev, EFA_DB_BAR, type, &s->doorbells);
+    return msix_init(pdev, s->cfg.num_vectors, &s->regs, EFA_REG_BAR,
+                     EFA_MSIX_TABLE, &s->regs, EFA_REG_BAR, EFA_MSIX_PBA, 0,
+                     errp) == 0;
+}
+
+static bool efa_init_fabric(EfaState *s, Error **errp)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (s->fabric_dir) {
+        s->fabric = efa_fabric_shm_new(s->fabric_dir, &s->cfg.gid,
+                                       &efa_fabric_client, s->core, &err);
+    } else {
+        s->fabric = efa_fabric_none_new(&s->cfg.gid, &efa_fabric_client,
+                                        s->core);
+    }
+    if (!s->fabric) {
+        error_setg(errp, "%s", err->message);
+        return false;
+    }
+    efa_core_set_fabric(s->core, s->fabric);
+    return true;
+}
+
+static bool efa_init_threads(EfaState *s, Error **errp)
+{
+    g_autofree char *id = g_strdup_printf("efa-%p", s);
+    AioContext *ctx;
+    unsigned vector;
+
+    s->iothread = iothread_create(id, errp);
+    if (!s->iothread) {
+        return false;
+    }
+    ctx = iothread_get_aio_context(s->iothread);
+    /*
+     * Unguarded on purpose: the guard is the device's, not the thread's, and
+     * would lose work whenever a vCPU rings a doorbell at the same time.
+     */
+    s->run_bh = aio_bh_new(ctx, efa_run, s);
+    s->timer = aio_timer_new(ctx, QEMU_CLOCK_VIRTUAL, SCALE_NS, efa_run, s);
+    s->irq_bh = qemu_bh_new(efa_irq_bh, s);
+    for (vector = 0; vector < s->cfg.num_vectors; vector++) {
+        msix_vector_use(&s->parent_obj, vector);
+    }
+    aio_wait_bh_oneshot(ctx, efa_attach_fabric, s);
+    s->vmstate = qemu_add_vm_change_state_handler(efa_vm_state, s);
+    efa_core_set_running(s->core, runstate_is_running());
+    return true;
+}
+
+static void efa_cleanup(EfaState *s)
+{
+    if (s->vmstate) {
+        qemu_del_vm_change_state_handler(s->vmstate);
+        s->vmstate = NULL;
+    }
+    if (s->iothread) {
+        efa_core_set_running(s->core, false);
+        aio_wait_bh_oneshot(iothread_get_aio_context(s->iothread),
+                            efa_detach_fabric, s);
+    }
+    if (s->core) {
+        efa_core_free(s->core);
+        s->core = NULL;
+    }
+    if (s->iothread) {
+        timer_free(s->timer);
+        qemu_bh_delete(s->run_bh);
+        qemu_bh_delete(s->irq_bh);
+        iothread_destroy(s->iothread);
+        s->iothread = NULL;
+    }
+    if (msix_present(&s->parent_obj)) {
+        msix_uninit(&s->parent_obj, &s->regs, &s->regs);
+    }
+}
+
+static void efa_realize(PCIDevice *pdev, Error **errp)
+{
+    EfaState *s = EFA(pdev);
+    uint16_t device_id;
+
+    if (!efa_init_config(s, errp)) {
+        return;
+    }
+    device_id = EFA_PCI_DEVICE_ID_BASE + s->cfg.generation;
+    pci_config_set_device_id(pdev->config, device_id);
+    pci_set_word(pdev->config + PCI_SUBSYSTEM_VENDOR_ID, EFA_PCI_VENDOR_ID);
+    pci_set_word(pdev->config + PCI_SUBSYSTEM_ID, device_id);
+    if (pci_bus_is_express(pci_get_bus(pdev))) {
+        if (pcie_endpoint_cap_init(pdev, EFA_PCIE_CAP) < 0) {
+            error_setg(errp, "cannot add the PCI Express capability");
+            return;
+        }
+        pcie_cap_flr_init(pdev);
+    }
+    if (!efa_init_bars(s, errp)) {
+        return;
+    }
+    s->core = efa_core_new(&s->cfg, &efa_host_ops, s,
+                           memory_region_get_ram_ptr(&s->llq));
+    if (!efa_init_fabric(s, errp) || !efa_init_threads(s, errp)) {
+        efa_cleanup(s);
+    }
+}
+
+static void efa_exit(PCIDevice *pdev)
+{
+    efa_cleanup(EFA(pdev));
+}
+
+static void efa_reset_hold(Object *obj, ResetType type)
+{
+    EfaState *s = EFA(obj);
+
+    efa_core_reset(s->core);
+}
+
+/* A device with peers cannot move: they hold its memory. */
+static const VMStateDescription efa_vmstate = {
+    .name = TYPE_EFA,
+    .unmigratable = 1,
+};
+
+static const Property efa_properties[] = {
+    DEFINE_PROP_UINT8("generation", EfaState, cfg.generation, 2),
+    DEFINE_PROP_STRING("fabric", EfaState, fabric_dir),
+    DEFINE_PROP_STRING("gid", EfaState, gid),
+    DEFINE_PROP_UINT32("vectors", EfaState, cfg.num_vectors, 32),
+    DEFINE_PROP_UINT32("mtu", EfaState, cfg.mtu, 8928),
+    DEFINE_PROP_UINT32("max-qp", EfaState, cfg.max_qp, EFA_DB_MAX_QPS),
+    DEFINE_PROP_UINT32("max-sq-depth", EfaState, cfg.max_sq_depth, 4096),
+    DEFINE_PROP_UINT32("max-rq-depth", EfaState, cfg.max_rq_depth, 8192),
+    DEFINE_PROP_UINT32("max-cq", EfaState, cfg.max_cq, EFA_DB_MAX_CQS),
+    DEFINE_PROP_UINT32("max-cq-depth", EfaState, cfg.max_cq_depth, 32768),
+    DEFINE_PROP_UINT16("sub-cqs-per-cq", EfaState, cfg.sub_cqs_per_cq, 1),
+    DEFINE_PROP_UINT16("max-send-sges", EfaState, cfg.max_send_sges, 2),
+    DEFINE_PROP_UINT16("max-recv-sges", EfaState, cfg.max_recv_sges, 2),
+    DEFINE_PROP_UINT32("max-mr", EfaState, cfg.max_mr, 65535),
+    DEFINE_PROP_UINT32("max-mr-pages", EfaState, cfg.max_mr_pages, 0x1000000),
+    DEFINE_PROP_UINT32("max-pd", EfaState, cfg.max_pd, 256),
+    DEFINE_PROP_UINT32("max-ah", EfaState, cfg.max_ah, 4096),
+    DEFINE_PROP_UINT32("max-eq", EfaState, cfg.max_eq, 31),
+    DEFINE_PROP_UINT32("max-eq-depth", EfaState, cfg.max_eq_depth, 4096),
+    DEFINE_PROP_UINT32("max-llq-size", EfaState, cfg.max_llq_size, 256 * KiB),
+    DEFINE_PROP_UINT16("link-speed-gbps", EfaState, cfg.link_speed_gbps, 100),
+    DEFINE_PROP_UINT32("peer-timeout-ms", EfaState, cfg.peer_timeout_ms, 5000),
+    DEFINE_PROP_UINT32("keep-alive-ms", EfaState, cfg.keep_alive_ms, 0),
+};
+
+static const struct {
+    const char *name;
+    const char *description;
+} efa_descriptions[] = {
+    { "generation", "0 to 3: PCI device 1d0f:efa0 to 1d0f:efa3" },
+    { "fabric", "Directory (mode 0700) through which the devices of one "
+      "cluster find each other; without it a device reaches only itself" },
+    { "gid", "Address in the fabric, an IPv6 address; random if not given" },
+    { "vectors", "MSI-X table size: one vector for the admin queue, one for "
+      "each event queue" },
+    { "mtu", "Largest message in bytes" },
+    { "max-qp", "Queue pairs" },
+    { "max-sq-depth", "Send work requests of one QP (power of two)" },
+    { "max-rq-depth", "Receive descriptors of one QP (power of two)" },
+    { "max-cq", "Completion queues" },
+    { "max-cq-depth", "Entries of one completion queue (power of two)" },
+    { "sub-cqs-per-cq", "Rings a completion queue consists of; libfabric "
+      "expects 1 except from generation 0" },
+    { "max-send-sges", "Buffers of one send" },
+    { "max-recv-sges", "Buffers of one receive" },
+    { "max-mr", "Memory regions" },
+    { "max-mr-pages", "Pages of one memory region" },
+    { "max-pd", "Protection domains" },
+    { "max-ah", "Address handles" },
+    { "max-eq", "Event queues, fewer than vectors" },
+    { "max-eq-depth", "Entries of an event queue (power of two, no less than "
+      "max-cq)" },
+    { "max-llq-size", "Device memory of one send queue in bytes (power of "
+      "two)" },
+    { "link-speed-gbps", "Link speed that drivers from 6.13 on report" },
+    { "peer-timeout-ms", "Silence after which a peer is given up and work "
+      "towards it ends in error" },
+    { "keep-alive-ms", "Period of keep-alive events to the driver, 0 = none" },
+};
+
+static void efa_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+    ResettableClass *rc = RESETTABLE_CLASS(klass);
+    size_t i;
+
+    pc->realize = efa_realize;
+    pc->exit = efa_exit;
+    pc->config_write = efa_write_config;
+    pc->vendor_id = EFA_PCI_VENDOR_ID;
+    pc->device_id = EFA_PCI_DEVICE_ID_BASE;
+    pc->class_id = PCI_CLASS_NETWORK_ETHERNET;
+    rc->phases.hold = efa_reset_hold;
+    dc->desc = "Elastic Fabric Adapter";
+    dc->vmsd = &efa_vmstate;
+    set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
+    device_class_set_props(dc, efa_properties);
+    for (i = 0; i < ARRAY_SIZE(efa_descriptions); i++) {
+        object_class_property_set_description(klass, efa_descriptions[i].name,
+                                              efa_descriptions[i].description);
+    }
+}
+
+static const TypeInfo efa_info = {
+    .name = TYPE_EFA,
+    .parent = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(EfaState),
+    .class_init = efa_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_PCIE_DEVICE },
+        { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+        { }
+    },
+};
+
+static void efa_register_types(void)
+{
+    type_register_static(&efa_info);
+}
+
+type_init(efa_register_types)
