@@ -23,6 +23,7 @@ typedef struct EfaPblWalk {
     EfaAdminCmd *cmd;
     EfaMr *mr;
     uint64_t page_size;
+    uint32_t page_num;
     uint64_t pages_done;
     uint32_t runs_allocated;
 } EfaPblWalk;
@@ -95,12 +96,12 @@ static EfaAdminStatus efa_pbl_read(EfaPblWalk *walk, uint64_t addr,
 
 /*
  * 9.4: chunks of 510 pointers to 4 KiB pages of page addresses. All counts
- * come from page_num; the lengths are hints that the driver gets wrong.
+ * come from the region's length; those in the list are hints that the driver
+ * gets wrong.
  */
-static EfaAdminStatus efa_pbl_read_chunks(EfaPblWalk *walk, uint64_t chunk,
-                                          uint32_t page_num)
+static EfaAdminStatus efa_pbl_read_chunks(EfaPblWalk *walk, uint64_t chunk)
 {
-    uint32_t pages_left = page_num;
+    uint32_t pages_left = walk->page_num;
     uint64_t ptrs[EFA_CHUNK_PTRS];
 
     while (pages_left) {
@@ -154,7 +155,7 @@ static EfaAdminStatus efa_pbl_read_chunks(EfaPblWalk *walk, uint64_t chunk,
 static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
 {
     uint8_t flags = req->common.flags;
-    uint32_t page_num = le32_to_cpu(req->page_num);
+    uint32_t page_num = walk->page_num;
     uint32_t length = le32_to_cpu(req->pbl.length);
     uint64_t addr = le32_to_cpu(req->pbl.mem_addr_low) |
                     (uint64_t)le32_to_cpu(req->pbl.mem_addr_high) << 32;
@@ -170,7 +171,7 @@ static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
         return efa_pbl_add(walk, pages, page_num);
     }
     if (FIELD_EX8(flags, AQ_COMMON, CTRL_DATA_INDIRECT)) {
-        return efa_pbl_read_chunks(walk, addr, page_num);
+        return efa_pbl_read_chunks(walk, addr);
     }
     if (!addr || addr % 8 || length / sizeof(uint64_t) < page_num) {
         return efa_admin_fail(walk->cmd, EFA_ADMIN_MALFORMED_REQUEST,
@@ -181,6 +182,18 @@ static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
     return efa_pbl_read(walk, addr, page_num);
 }
 
+/* Pages that the region touches; a length near 2^64 must not wrap. */
+static uint64_t efa_reg_mr_pages(const EfaRegMrCmd *req)
+{
+    uint64_t length = le64_to_cpu(req->mr_length);
+    uint64_t iova = le64_to_cpu(req->iova);
+    uint8_t shift = FIELD_EX8(req->flags, REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT);
+    uint64_t mask = (1ULL << shift) - 1;
+
+    return (length >> shift) +
+           (((length & mask) + (iova & mask) + mask) >> shift);
+}
+
 static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
                                        const EfaRegMrCmd *req)
 {
@@ -188,9 +201,8 @@ static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
     uint64_t iova = le64_to_cpu(req->iova);
     uint32_t page_num = le32_to_cpu(req->page_num);
     uint8_t shift = FIELD_EX8(req->flags, REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT);
-    uint64_t page_mask = (1ULL << shift) - 1;
     uint8_t allowed = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK;
-    uint64_t want;
+    uint64_t want = efa_reg_mr_pages(req);
 
     if (FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE)) {
         allowed |= R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK;
@@ -233,10 +245,8 @@ static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_OUT_OF_RANGE, "page size 2^%u", shift);
     }
-    /* length near 2^64 must not wrap */
-    want = (length >> shift) +
-           (((length & page_mask) + (iova & page_mask) + page_mask) >> shift);
-    if (page_num != want || page_num > core->cfg.max_mr_pages) {
+    /* The stock driver leaves page_num at 0: the length says it all. */
+    if ((page_num && page_num != want) || want > core->cfg.max_mr_pages) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_OUT_OF_RANGE,
                               "%u pages, the region needs %" PRIu64
@@ -273,6 +283,7 @@ EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd)
     mr->physical = FIELD_EX8(req->flags, REG_MR_FLAGS, MEM_ADDR_PHY_MODE_EN);
     if (!mr->physical) {
         walk.mr = mr;
+        walk.page_num = efa_reg_mr_pages(req);
         walk.page_size = 1ULL << FIELD_EX8(req->flags, REG_MR_FLAGS,
                                            PHYS_PAGE_SIZE_SHIFT);
         mr->page_offset = mr->iova & (walk.page_size - 1);
@@ -301,7 +312,7 @@ EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd)
     resp.r_key = cpu_to_le32(mr->key);
     memcpy(cmd->resp, &resp, sizeof(resp));
     trace_efa_mr_reg(mr->key, mr->iova, mr->length,
-                     le32_to_cpu(req->page_num), mr->num_runs,
+                     walk.page_num, mr->num_runs,
                      mr->permissions);
     return EFA_ADMIN_SUCCESS;
 }

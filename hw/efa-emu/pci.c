@@ -545,7 +545,6 @@ static const TypeInfo efa_info = {
     .class_init = efa_class_init,
     .interfaces = (InterfaceInfo[]) {
         { INTERFACE_PCIE_DEVICE },
-        { INTERFACE_CONVENTIONAL_PCI_DEVICE },
         { }
     },
 };

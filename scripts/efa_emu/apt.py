@@ -244,8 +244,11 @@ def _parse_deb822(text):
 
 def missing_packages(names):
     """Those of the packages that are not installed on this machine."""
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *names], check=False,
-                          capture_output=True, text=True)
+    try:
+        done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *names], check=False,
+                              capture_output=True, text=True)
+    except FileNotFoundError as e:
+        raise ui.Fail("this machine has no dpkg-query; Debian 12 or 13 is needed") from e
     installed = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
     return [name for name in names if name not in installed]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from . import ui
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LOWEST_LOCK_FD = 100
 FULL_BYTES = 16 << 20  # less than this left when a build fails: take it that the disk is full
 
 
@@ -137,11 +138,12 @@ def exclusive(name):
 
 def keep_newest(kind, count):
     """Drop all but the most recently used results of a kind."""
-    results = [p for p in (root() / kind).iterdir() if p.is_dir() and not p.suffix]
-    results.sort(key=lambda p: p.stat().st_mtime, reverse=True)
-    for old in results[count:]:
-        with _flock(_lock_of(old)):
-            remove(old)
+    with exclusive(f"keep-{kind}"):
+        results = [p for p in (root() / kind).iterdir() if p.is_dir() and not p.suffix]
+        results.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+        for old in results[count:]:
+            with _flock(_lock_of(old)):
+                remove(old)
 
 
 def remove(directory):
@@ -194,7 +196,7 @@ def _lock_of(final):
 def _flock(file, wait=True):
     with guard_full():
         file.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = _open_high(file)
     try:
         _acquire(fd, file, wait)
         others = getattr(ui.held, "locks", ())
@@ -206,6 +208,15 @@ def _flock(file, wait=True):
             fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough: a command may have left a child with a copy
     finally:
         os.close(fd)
+
+
+def _open_high(file):
+    """Commands inherit locks, and some shell scripts count on finding descriptors below 10 free."""
+    low = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, LOWEST_LOCK_FD)
+    finally:
+        os.close(low)
 
 
 def _acquire(fd, file, wait):

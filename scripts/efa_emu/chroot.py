@@ -46,7 +46,8 @@ def mmdebstrap(suite, packages, tar, log, hooks=()):
 def unpack(tar, directory, log):
     """Unpack an archive of mmdebstrap's; all of it will belong to us."""
     directory.mkdir()
-    ui.run(["tar", "-C", directory, "--no-same-owner", "--delay-directory-restore", "--exclude=./dev/*", "-xf", tar], log)
+    ui.run(["tar", "-C", directory, "--no-same-owner", "--delay-directory-restore", "--exclude=./dev/*", "-xf", tar],
+           log, what="unpacking the tree")
     (directory / "work").mkdir()
 
 

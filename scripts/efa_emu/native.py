@@ -16,7 +16,7 @@ def build():
     program, _ = meson.command()
     with cache.exclusive(f"native-{cache.digest(str(BUILD_DIR))}"):
         _configure([str(word) for word in program])
-        ui.run(["ninja", "-C", BUILD_DIR], _log(), what="the native build")
+        ui.run(["ninja", "-C", BUILD_DIR], _log(), append=False, what="the native build")
     return BUILD_DIR
 
 

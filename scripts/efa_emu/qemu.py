@@ -44,14 +44,11 @@ HOOKS = [
 
 def build():
     """Build what is not built yet; return the directory with qemu-system-x86_64 and qemu-img."""
-    device = _read_device()
-    base_inputs = _base_inputs()
-    result = cache.path("qemu", [base_inputs, device])
-    if not result.is_dir():
-        apt.require(HOST_PACKAGES, "building QEMU")
-        base = cache.build("qemu-base", base_inputs, functools.partial(_unpack_base, base_inputs["version"]),
-                           f"fetching QEMU {base_inputs['version']}")
-        cache.build("qemu", [base_inputs, device], functools.partial(_build_result, base, device), "building QEMU")
+    device, base_inputs = _read_device(), _base_inputs()
+    inputs = [base_inputs, device]
+    is_new = not cache.path("qemu", inputs).is_dir()
+    result = cache.build("qemu", inputs, functools.partial(_build_result, base_inputs, device), "building QEMU")
+    if is_new:
         cache.keep_newest("qemu", RESULTS_KEPT)
     return result / "bin"
 
@@ -113,8 +110,11 @@ def _unpack_base(version, directory):
         file.write_text(text.replace("\n" + anchor, "\n" + anchor + hook))
 
 
-def _build_result(base, device, directory):
+def _build_result(base_inputs, device, directory):
     """Bring the base's build up to date with the device and copy the programs out of it."""
+    apt.require(HOST_PACKAGES, "building QEMU")
+    base = cache.build("qemu-base", base_inputs, functools.partial(_unpack_base, base_inputs["version"]),
+                       f"fetching QEMU {base_inputs['version']}")
     with cache.exclusive("qemu-base"):
         _sync(device, base / "src/hw/efa-emu")
         build_dir = _configured(base)

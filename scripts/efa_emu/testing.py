@@ -23,13 +23,15 @@ import signal
 import subprocess
 import time
 import traceback
+from pathlib import Path
 
-from . import TREE, apt, chroot, native, qemu, ui
+from . import TREE, apt, chroot, cluster, guest, native, qemu, runtime, ui
 
 TIERS = ("native", "qemu", "guest")
 GUEST_TESTS = TREE / "tests/guest"
 LOGS = native.BUILD_DIR / "test-logs"
 GUEST_TIMEOUT_SECONDS = 180
+CLUSTER_NAME_MAX = 32
 TAIL_LINES = 25
 
 
@@ -100,8 +102,10 @@ class Program:
         """{test name: what to pass to the program with -p}"""
         if not self.is_glib:
             return {f"{self.tier}/{self.name}": None}
-        listed = ui.output([*self.cmd, "-l"], cwd=self.cwd, env=self.env).splitlines()
-        return {f"{self.tier}/{self.name}{path}": path for path in listed if path.startswith("/")}
+        listed = ui.output([*self.cmd, "-l"], cwd=self.cwd, env=self.env)
+        # GLib of Debian 13 lists them as comments
+        return {f"{self.tier}/{self.name}/{path.removeprefix(f'/{self.name}').lstrip('/')}": path
+                for path in re.findall(r"^(?:# )?(/\S*)$", listed, re.M)}
 
     def run(self, wanted, report):
         """Run the wanted cases, as cases() gave them; begin again behind a case that takes the program down."""
@@ -122,19 +126,24 @@ class Program:
         report.add(name, Outcome(status, time.monotonic() - begin, output if status == "FAIL" else ""))
 
     def _run_glib(self, names, log, report):
-        """Run the cases in names; take those with an outcome out of it: one at least."""
+        """
+        Run the cases in names; take those with an outcome out of it: one at least.
+
+        A program that dies may or may not have named the case. If the first of them all gets no outcome, it was that.
+        """
         select = [arg for path in names for arg in ("-p", path)]
+        count = len(names)
         begin, said = time.monotonic(), []
         with self._started(["--tap", "-k", *select], log) as child:
             for line in _lines(child, self.silence, log):
                 said.append(line)
-                case = re.match(r"(not )?ok \d+ (\S+)(.*)", line)
+                case = re.match(r"(not )?ok (?:\d+ )?(/\S*)(.*)", line)
                 if case and case.group(2) in names:
                     now = time.monotonic()
                     report.add(names.pop(case.group(2)), _tap_outcome(case, now - begin, said))
                     begin, said = now, []
             status = child.wait()
-        if names:
+        if len(names) == count:
             first = next(iter(names))
             said.append(f"the program ended here with status {status}")
             report.add(names.pop(first), Outcome("FAIL", time.monotonic() - begin, _without_frame(said)))
@@ -162,7 +171,7 @@ def _tap_outcome(case, seconds, said):
 
 def _without_frame(said):
     """A case's output without what GLib prints around every case."""
-    return "\n".join(line for line in said if not re.match(r"1\.\.\d|# (random seed|Start of|End of)", line))
+    return "\n".join(line for line in said if not re.match(r"TAP version|1\.\.\d|# (random seed|Start of|End of)", line))
 
 
 def _lines(child, silence, log):
@@ -199,25 +208,26 @@ class Env:
     def cluster(self):
         """The cluster that the tests of this module share, started when it is first wanted."""
         if self._broken:
-            raise self._broken
+            raise ui.Fail(self._broken)
         if not self._cluster:
             try:
-                self._cluster = self._up("", self._options)
+                with ui.step(f"the cluster of {self._module.__name__}"):
+                    self._cluster = self._up("", self._options)
             except Exception as e:
-                self._broken = ui.Fail(f"the module's cluster did not start: {e}")
+                self._broken = f"the module's cluster did not start: {e}"
                 raise
         return self._cluster
 
     def up(self, suffix, **options):
         """Start one more cluster, which ends with the test."""
-        cluster = self._up(f"-{suffix}", options)
-        self._extra.append(cluster)
-        return cluster
+        self._extra.append(self._up(f"-{suffix}", options))
+        return self._extra[-1]
 
-    def exec(self, node, command, cluster=None, limit=60, check=True):
+    def exec(self, node, command, on=None, limit=60, check=True):
         """Run a command on a node, note it in the log, and unless check is false insist that it succeeds."""
-        result = (cluster or self.cluster).exec(node, command, timeout=limit)
-        self.say(f"node{node}$ {command}\n{result.stdout}{result.stderr}[status {result.status}]")
+        self.say(f"node{node}$ {command}")
+        result = (on or self.cluster).exec(node, command, timeout=limit, check=False)
+        self.say(f"{result.stdout}{result.stderr}[status {result.status}]")
         if check and result.status != 0:
             raise AssertionError(f"'{command}' on node {node} ended with status {result.status}")
         return result
@@ -226,6 +236,13 @@ class Env:
         """Add to the test's log, whose end is shown if it fails."""
         self._log.write(text.rstrip("\n") + "\n")
         self._log.flush()
+
+    def say_last_words(self):
+        """Add the end of every node's console and QEMU log to the log."""
+        for each in filter(None, [self._cluster, *self._extra]):
+            for index in range(each.config.nodes):
+                self.say(f"{each.node_name(index)}, console:\n{each.console_tail(index)}"
+                         f"QEMU:\n{each.qemu_tail(index)}")
 
     def end_extra(self):
         """End the clusters that one test has started."""
@@ -236,13 +253,12 @@ class Env:
         """End every cluster."""
         self.end_extra()
         if self._cluster:
-            cluster, self._cluster = self._cluster, None
-            cluster.down()
+            shared, self._cluster = self._cluster, None
+            shared.down()
 
     def _up(self, suffix, options):
-        from .cluster import Cluster
-        name = f"t{os.getpid()}-{_short(self._module.__name__)}{suffix}"
-        return Cluster.up(name, **options)
+        name = f"t{os.getpid()}-{_short(self._module.__name__)}"[:CLUSTER_NAME_MAX - len(suffix)] + suffix
+        return cluster.Cluster.up(name, **options)
 
 
 class GuestModule:
@@ -284,14 +300,16 @@ class GuestModule:
         status, detail = "PASS", ""
         try:
             if "CLUSTER" in vars(self.module):
-                env.cluster  # its start has a limit of its own
+                env.cluster  # its start has a limit of its own, and is not the test's time
+                begin = time.monotonic()
             with _alarm(getattr(function, "timeout", GUEST_TIMEOUT_SECONDS)):
                 function(env)
         except Skip as e:
             status, detail = "SKIP", str(e)
         except Exception as e:  # whatever a test raises is its failure, not ours
             status = "FAIL"
-            env.say("".join(traceback.format_exception(type(e), e, e.__traceback__.tb_next)))
+            env.say_last_words()
+            env.say("".join(traceback.format_exception(type(e), e, e.__traceback__.tb_next, limit=3)))
         finally:
             env.end_extra()
         if status == "FAIL":
@@ -311,6 +329,15 @@ def _alarm(seconds):
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _end_orphans():
+    """End the clusters of test runs that were killed."""
+    for name in runtime.names():
+        owner = re.match(r"t(\d+)-", name)
+        if owner and not Path("/proc", owner.group(1)).exists():
+            ui.note(f"taking down {name}, left behind by a test run that was killed")
+            cluster.down(name)
 
 
 def _short(name):
@@ -346,7 +373,7 @@ def _host_packages(tiers):
     if "qemu" in tiers or "guest" in tiers:
         packages.update(qemu.HOST_PACKAGES, qemu.RUN_PACKAGES)
     if "guest" in tiers:
-        packages.update(chroot.needed_packages())
+        packages.update(chroot.needed_packages(), cluster.HOST_PACKAGES, guest.HOST_PACKAGES)
     return sorted(packages)
 
 
@@ -372,6 +399,7 @@ def main():
                 ui.say(name)
         return 0
     shutil.rmtree(LOGS, ignore_errors=True)
+    _end_orphans()
     report = Report()
     for unit, wanted in units:
         if wanted:
