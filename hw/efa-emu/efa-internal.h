@@ -112,7 +112,8 @@ typedef struct EfaCq {
     bool armed;
     uint8_t arm_sn;         /* cmd_sn of the arm in force */
     bool fired;             /* an arm has produced an event ... */
-    uint8_t fired_sn;       /* ... and had this cmd_sn */
+    uint8_t fired_sn;       /* ... and had this cmd_sn, ... */
+    uint16_t fired_at;      /* ... when so many had been produced */
     uint32_t *prod;         /* by sub-CQ */
 } EfaCq;
 

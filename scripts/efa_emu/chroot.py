@@ -16,7 +16,7 @@ from . import apt, cache, ui
 HOST_PACKAGES = ["mmdebstrap", "e2fsprogs", "zstd", "xz-utils", "kmod"]
 USER_PACKAGES = ["uidmap"]
 EXCLUDED = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
-RUN_SCRIPT = 'mount --bind "$1" "$2/work"; mount -t proc proc "$2/proc"; exec chroot "$2" env -C /work "${@:3}"'
+RUN_SCRIPT = 'mount --bind "$1" "$2/work"; mount --rbind /proc "$2/proc"; exec chroot "$2" env -C /work "${@:3}"'
 
 
 def require(why):
@@ -53,7 +53,8 @@ def unpack(tar, directory, log):
 
 def run(tree, work, cmd, log, what=None):
     """Run a command in a tree, in the directory /work, which is the directory work; nothing else is shared."""
-    ui.run([*namespace(), "--mount", "bash", "-ec", RUN_SCRIPT, "bash", work, tree, *cmd], log, what=what)
+    ui.run([*namespace(), "--mount", "bash", "-ec", RUN_SCRIPT, "bash", work, tree, *cmd], log, what=what,
+           env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
 
 
 def namespace():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Meson as new as QEMU wants it: the machine's, or trixie's package unpacked in the cache (Debian 12 has an old one)."""
+"""Meson as new as QEMU wants it: the machine's, or trixie's package unpacked in the cache (Debian 12's is too old)."""
 
 import re
 import subprocess

@@ -171,7 +171,8 @@ def _tap_outcome(case, seconds, said):
 
 def _without_frame(said):
     """A case's output without what GLib prints around every case."""
-    return "\n".join(line for line in said if not re.match(r"TAP version|1\.\.\d|# (random seed|Start of|End of)", line))
+    frame = re.compile(r"TAP version|1\.\.\d|# (random seed|Start of|End of)")
+    return "\n".join(line for line in said if not frame.match(line))
 
 
 def _lines(child, silence, log):

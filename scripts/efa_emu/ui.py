@@ -22,8 +22,8 @@ _open_step = None  # the step whose line has no newline yet
 
 held = threading.local()
 """
-held.locks: file descriptors of the locks this thread holds. Commands inherit them: should we be killed, the lock is free
-only when the last of them has ended too.
+held.locks: file descriptors of the locks this thread holds. Commands inherit them: should we be killed, the lock is
+free only when the last of them has ended too.
 """
 
 
