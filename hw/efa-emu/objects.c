@@ -143,11 +143,11 @@ static EfaAdminStatus efa_id_check(EfaAdminCmd *cmd, const EfaTable *t,
 {
     const EfaIdCmd *req = (const EfaIdCmd *)&cmd->req;
 
+    *index = le16_to_cpu(req->id);
     if (req->reserved) {
         return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
                               EFA_EXT_RESERVED_SET, "reserved field set");
     }
-    *index = le16_to_cpu(req->id);
     if (!efa_table_get(t, *index)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_UNKNOWN_ID, "%s %u", what, *index);

@@ -16,7 +16,8 @@ from . import apt, cache, ui
 HOST_PACKAGES = ["mmdebstrap", "e2fsprogs", "zstd", "xz-utils", "kmod"]
 USER_PACKAGES = ["uidmap"]
 EXCLUDED = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
-RUN_SCRIPT = 'mount --bind "$1" "$2/work"; mount --rbind /proc "$2/proc"; exec chroot "$2" env -C /work "${@:3}"'
+UNPACK_OPTIONS = ["--no-same-owner", "--same-permissions", "--delay-directory-restore", "--exclude=./dev/*"]
+RUN_SCRIPT = 'mount --bind "$1" "$2/mnt"; mount --rbind /proc "$2/proc"; exec chroot "$2" env -C /mnt "${@:3}"'
 
 
 def require(why):
@@ -46,13 +47,11 @@ def mmdebstrap(suite, packages, tar, log, hooks=()):
 def unpack(tar, directory, log):
     """Unpack an archive of mmdebstrap's; all of it will belong to us."""
     directory.mkdir()
-    ui.run(["tar", "-C", directory, "--no-same-owner", "--delay-directory-restore", "--exclude=./dev/*", "-xf", tar],
-           log, what="unpacking the tree")
-    (directory / "work").mkdir()
+    ui.run(["tar", "-C", directory, *UNPACK_OPTIONS, "-xf", tar], log, what="unpacking the tree")
 
 
 def run(tree, work, cmd, log, what=None):
-    """Run a command in a tree, in the directory /work, which is the directory work; nothing else is shared."""
+    """Run a command in a tree, in the directory /mnt, which is the directory work; nothing else is shared."""
     ui.run([*namespace(), "--mount", "bash", "-ec", RUN_SCRIPT, "bash", work, tree, *cmd], log, what=what,
            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
 
