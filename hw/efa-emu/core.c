@@ -81,6 +81,7 @@ EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
     EfaCore *core = g_new0(EfaCore, 1);
 
     efa_lock_init(&core->lock);
+    efa_lock_init(&core->db_lock);
     core->cfg = *cfg;
     core->ops = ops;
     core->opaque = opaque;
@@ -103,6 +104,7 @@ void efa_core_free(EfaCore *core)
         core->fabric->ops->free(core->fabric);
     }
     efa_unlock(&core->lock);
+    efa_lock_destroy(&core->db_lock);
     efa_lock_destroy(&core->lock);
     g_free(core);
 }
@@ -114,27 +116,18 @@ void efa_core_set_fabric(EfaCore *core, EfaFabric *fabric)
     efa_unlock(&core->lock);
 }
 
-void efa_core_reset(EfaCore *core)
-{
-    efa_lock(&core->lock);
-    efa_reset_locked(core);
-    efa_unlock(&core->lock);
-}
-
 /*
  * What there is to do besides receiving: new sends, those that waited for
  * room, packets to ourselves, answers, timers.
  */
-static bool efa_work(EfaCore *core, unsigned budget)
+static void efa_work(EfaCore *core, unsigned budget)
 {
-    bool more;
-
-    more = efa_sq_run(core, budget);
-    more |= efa_srd_resume(core, budget);
-    more |= efa_net_run_loop(core, budget);
+    efa_sq_run(core, budget);
+    efa_srd_resume(core, budget);
+    efa_net_run_loop(core, budget);
     efa_net_send_acks(core);
     /* answers to ourselves are packets too */
-    more |= efa_net_run_loop(core, budget);
+    efa_net_run_loop(core, budget);
 
     if (core->timer_at != INT64_MAX) {
         int64_t now = efa_now(core);
@@ -149,46 +142,15 @@ static bool efa_work(EfaCore *core, unsigned budget)
         }
     }
     core->fabric->ops->flush(core->fabric);
-    return more;
 }
 
-bool efa_core_run(EfaCore *core)
+/* What could go on at once; the rest waits for a packet or a timer. */
+static bool efa_work_left(const EfaCore *core)
 {
-    bool more = false;
-
-    efa_lock(&core->lock);
-    if (core->running) {
-        more = core->fabric->ops->poll(core->fabric, EFA_RUN_BUDGET);
-        more |= efa_work(core, EFA_RUN_BUDGET);
-    }
-    efa_unlock(&core->lock);
-    return more;
+    return core->ready.length || core->resume.length || core->loop.length;
 }
 
-bool efa_core_pending(EfaCore *core)
-{
-    return qatomic_read(&core->running) &&
-           core->fabric->ops->pending(core->fabric);
-}
-
-void efa_core_set_running(EfaCore *core, bool running)
-{
-    efa_lock(&core->lock);
-    qatomic_set(&core->running, running);
-    if (running) {
-        efa_defer(core);
-    }
-    efa_unlock(&core->lock);
-}
-
-void efa_core_dma_changed(EfaCore *core)
-{
-    efa_lock(&core->lock);
-    efa_admin_run(core);
-    efa_unlock(&core->lock);
-}
-
-static void efa_doorbell(EfaCore *core, uint64_t addr, uint32_t value)
+static void efa_doorbell(EfaCore *core, uint32_t addr, uint32_t value)
 {
     uint32_t uar = addr / EFA_DB_PAGE_SIZE;
     uint32_t offset = addr % EFA_DB_PAGE_SIZE;
@@ -218,21 +180,135 @@ static void efa_doorbell(EfaCore *core, uint64_t addr, uint32_t value)
     trace_efa_doorbell_ignored(addr, value, "no such queue in that page");
 }
 
+static bool efa_next_doorbell(EfaCore *core, EfaDoorbell *db)
+{
+    bool found = false;
+
+    efa_lock(&core->db_lock);
+    if (core->db_count) {
+        *db = core->db_queue[core->db_head++ % EFA_DB_QUEUE];
+        qatomic_set(&core->db_count, core->db_count - 1);
+        found = true;
+    }
+    efa_unlock(&core->db_lock);
+    return found;
+}
+
+/* Act on what was rung, bounded: the ringers go on while we work. */
+static void efa_drain_doorbells(EfaCore *core)
+{
+    unsigned budget = EFA_DB_QUEUE;
+    EfaDoorbell db;
+
+    while (budget-- && efa_next_doorbell(core, &db)) {
+        efa_doorbell(core, db.addr, db.value);
+    }
+}
+
+/* Take the core lock; doorbells rung before this call have taken effect. */
+static void efa_core_lock(EfaCore *core)
+{
+    efa_lock(&core->lock);
+    efa_drain_doorbells(core);
+}
+
+/*
+ * Give the core lock back. Whoever rang a doorbell meanwhile found it taken
+ * and left the work to us.
+ */
+static void efa_core_unlock(EfaCore *core)
+{
+    do {
+        efa_drain_doorbells(core);
+        if (core->running && efa_work_left(core)) {
+            efa_defer(core);
+        }
+        efa_unlock(&core->lock);
+        smp_mb();
+    } while (qatomic_read(&core->db_count) && efa_trylock(&core->lock));
+}
+
+static bool efa_queue_doorbell(EfaCore *core, uint32_t addr, uint32_t value)
+{
+    bool room;
+
+    efa_lock(&core->db_lock);
+    room = core->db_count < EFA_DB_QUEUE;
+    if (room) {
+        core->db_queue[(core->db_head + core->db_count) % EFA_DB_QUEUE] =
+            (EfaDoorbell) { addr, value };
+        qatomic_set(&core->db_count, core->db_count + 1);
+    }
+    efa_unlock(&core->db_lock);
+    return room;
+}
+
+bool efa_core_run(EfaCore *core)
+{
+    bool more = false;
+
+    efa_core_lock(core);
+    if (core->running) {
+        more = core->fabric->ops->poll(core->fabric, EFA_RUN_BUDGET);
+        efa_work(core, EFA_RUN_BUDGET);
+    }
+    efa_core_unlock(core);
+    return more;
+}
+
+void efa_core_reset(EfaCore *core)
+{
+    efa_core_lock(core);
+    efa_reset_locked(core);
+    efa_core_unlock(core);
+}
+
+bool efa_core_pending(EfaCore *core)
+{
+    return qatomic_read(&core->running) &&
+           core->fabric->ops->pending(core->fabric);
+}
+
+void efa_core_set_running(EfaCore *core, bool running)
+{
+    efa_core_lock(core);
+    qatomic_set(&core->running, running);
+    if (running) {
+        efa_defer(core);
+    }
+    efa_core_unlock(core);
+}
+
+void efa_core_dma_changed(EfaCore *core)
+{
+    efa_core_lock(core);
+    efa_admin_run(core);
+    efa_core_unlock(core);
+}
+
 void efa_core_doorbell_write(EfaCore *core, uint64_t addr, uint64_t value,
                              unsigned size)
 {
-    efa_lock(&core->lock);
     if (size != 4 || addr % 4 || addr >= EFA_DB_BAR_SIZE) {
-        core->stats.bad_doorbells++;
         efa_guest_error("doorbell 0x%" PRIx64 ": %u-byte access ignored",
                         addr, size);
-    } else {
-        efa_doorbell(core, addr, value);
-        if (core->running && efa_work(core, EFA_INLINE_BUDGET)) {
-            efa_defer(core);
-        }
+        efa_core_lock(core);
+        core->stats.bad_doorbells++;
+        efa_core_unlock(core);
+        return;
     }
-    efa_unlock(&core->lock);
+    while (!efa_queue_doorbell(core, addr, value)) {
+        /* rung faster than they are acted on: the ringer must wait */
+        efa_core_lock(core);
+        efa_core_unlock(core);
+    }
+    if (efa_trylock(&core->lock)) {
+        efa_drain_doorbells(core);
+        if (core->running) {
+            efa_work(core, EFA_INLINE_BUDGET);
+        }
+        efa_core_unlock(core);
+    }
 }
 
 uint64_t efa_core_reg_read(EfaCore *core, uint64_t addr, unsigned size)
@@ -243,9 +319,9 @@ uint64_t efa_core_reg_read(EfaCore *core, uint64_t addr, unsigned size)
         efa_guest_error("register 0x%" PRIx64 ": %u-byte read", addr, size);
         return UINT64_MAX;
     }
-    efa_lock(&core->lock);
+    efa_core_lock(core);
     value = efa_reg_value(core, addr);
-    efa_unlock(&core->lock);
+    efa_core_unlock(core);
     return value;
 }
 
@@ -257,7 +333,7 @@ void efa_core_reg_write(EfaCore *core, uint64_t addr, uint64_t value,
                         addr, size);
         return;
     }
-    efa_lock(&core->lock);
+    efa_core_lock(core);
     efa_reg_write(core, addr, value);
-    efa_unlock(&core->lock);
+    efa_core_unlock(core);
 }

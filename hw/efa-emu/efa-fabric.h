@@ -63,7 +63,12 @@ typedef struct EfaFabricClient {
 typedef struct EfaFabricOps {
     const char *name;
 
-    /* Find or make the link to @peer. It lives until ->free(). */
+    /*
+     * Find or make the link to @peer. It stays valid until ->free() or while
+     * it is not DOWN or has client_data; one without may be forgotten. With
+     * too many peers a link with another address is returned, which can never
+     * be connected.
+     */
     EfaLink *(*link_get)(EfaFabric *f, const EfaGid *peer);
 
     /*
@@ -95,8 +100,8 @@ typedef struct EfaFabricOps {
 
     /*
      * Deliver up to @budget packets and handle connection events. Returns
-     * true if work is left. When it returns false the backend has announced
-     * to its peers that this consumer sleeps.
+     * true if anything was delivered and more may follow. When it returns
+     * false the backend has announced to its peers that this consumer sleeps.
      */
     bool (*poll)(EfaFabric *f, unsigned budget);
 

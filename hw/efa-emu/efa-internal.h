@@ -18,8 +18,10 @@
 
 /* Messages one doorbell may start before the rest is left to the iothread. */
 #define EFA_INLINE_BUDGET       64
-/* Packets one pass of efa_core_run() handles. */
-#define EFA_RUN_BUDGET          256
+/* Packets one pass of efa_core_run() handles before doorbells get a turn. */
+#define EFA_RUN_BUDGET          32
+/* Doorbells that may wait for whoever holds the core lock. */
+#define EFA_DB_QUEUE            256
 /* Outstanding messages of one context, a power of two. */
 #define EFA_SRD_WINDOW          512
 
@@ -258,8 +260,24 @@ typedef struct EfaAdminRing {
     uint32_t cons;
 } EfaAdminRing;
 
+typedef struct EfaDoorbell {
+    uint32_t addr;
+    uint32_t value;
+} EfaDoorbell;
+
 struct EfaCore {
     EfaLock lock;
+
+    /*
+     * Doorbells rung and not acted on, in order. Under a lock of their own,
+     * held for a few instructions: a vCPU that rings one holds the BQL and
+     * must not wait for the iothread.
+     */
+    EfaLock db_lock;
+    EfaDoorbell db_queue[EFA_DB_QUEUE];
+    uint32_t db_head;
+    uint32_t db_count;
+
     EfaConfig cfg;
     const EfaHostOps *ops;
     void *opaque;
@@ -293,6 +311,7 @@ struct EfaCore {
     GQueue resume;          /* peers whose waiting messages may go on */
     GQueue acking;          /* peers with answers to send */
     uint64_t epoch;
+    uint32_t last_ctx;      /* context generations given out */
     EfaFabric *fabric;
     GQueue loop;            /* packets to ourselves */
     size_t loop_bytes;
@@ -425,8 +444,8 @@ static inline bool efa_qp_can_receive(const EfaQp *qp)
 
 /* ---- sq.c ---- */
 void efa_sq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod);
-/* Start up to @budget announced sends of all QPs; true if some are left. */
-bool efa_sq_run(EfaCore *core, unsigned budget);
+/* Start up to @budget announced sends of all QPs. */
+void efa_sq_run(EfaCore *core, unsigned budget);
 void efa_sq_mark_ready(EfaCore *core, EfaQp *qp);
 /* Write the completion (if asked for) and give the message back. */
 void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status);
@@ -463,7 +482,7 @@ void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg);
 /* Everything outstanding towards @peer ends with @status. */
 void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status);
 /* Let waiting messages go on where room has come. */
-bool efa_srd_resume(EfaCore *core, unsigned budget);
+void efa_srd_resume(EfaCore *core, unsigned budget);
 void efa_srd_mark_resume(EfaCore *core, EfaPeer *peer);
 /* Timers due; returns the next deadline. */
 int64_t efa_srd_timers(EfaCore *core, int64_t now);
@@ -488,8 +507,8 @@ void efa_net_cancel(EfaCore *core, EfaPeer *peer);
 bool efa_net_up(EfaCore *core, EfaPeer *peer);
 void efa_net_header(EfaCore *core, EfaPeer *peer, EfaPktType type,
                     EfaPktHdr *hdr);
-/* Deliver packets to ourselves; true if some are left. */
-bool efa_net_run_loop(EfaCore *core, unsigned budget);
+/* Deliver packets to ourselves. */
+void efa_net_run_loop(EfaCore *core, unsigned budget);
 void efa_net_flush_loop(EfaCore *core);
 /* Send the answers that were collected. */
 void efa_net_send_acks(EfaCore *core);

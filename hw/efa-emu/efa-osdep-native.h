@@ -94,6 +94,7 @@ typedef GMutex EfaLock;
 #define efa_lock_init(l)        g_mutex_init(l)
 #define efa_lock_destroy(l)     g_mutex_clear(l)
 #define efa_lock(l)             g_mutex_lock(l)
+#define efa_trylock(l)          g_mutex_trylock(l)
 #define efa_unlock(l)           g_mutex_unlock(l)
 
 /* logging: EFA_LOG=guest_errors in the environment shows what QEMU's -d does */

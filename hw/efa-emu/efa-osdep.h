@@ -26,6 +26,7 @@ typedef QemuMutex EfaLock;
 #define efa_lock_init(l)        qemu_mutex_init(l)
 #define efa_lock_destroy(l)     qemu_mutex_destroy(l)
 #define efa_lock(l)             qemu_mutex_lock(l)
+#define efa_trylock(l)          (qemu_mutex_trylock(l) == 0)
 #define efa_unlock(l)           qemu_mutex_unlock(l)
 #endif
 

@@ -29,7 +29,6 @@
 #define SHM_EVENT_BATCH     64
 #define SHM_COMPLAINT_USEC  (1000 * 1000)
 
-
 typedef struct ShmLink ShmLink;
 
 /* One socket and what came with it; replaced when a peer reconnects. */
@@ -806,6 +805,15 @@ static gboolean shm_gid_equal(gconstpointer a, gconstpointer b)
     return efa_gid_equal(a, b);
 }
 
+/* A link that leads nowhere and that nobody refers to. */
+static gboolean shm_link_idle(gpointer key, gpointer value, gpointer opaque)
+{
+    const ShmLink *l = value;
+
+    return l->link.state == EFA_LINK_DOWN && !l->link.client_data &&
+           !l->conn && !l->dirty && !l->deferred;
+}
+
 static EfaLink *shm_link_get(EfaFabric *f, const EfaGid *peer)
 {
     EfaFabricShm *s = shm_from(f);
@@ -813,6 +821,10 @@ static EfaLink *shm_link_get(EfaFabric *f, const EfaGid *peer)
 
     if (l) {
         return &l->link;
+    }
+    if (g_hash_table_size(s->links) >= SHM_MAX_LINKS && !s->in_poll) {
+        /* A guest may have sent to more addresses than there are peers. */
+        g_hash_table_foreach_remove(s->links, shm_link_idle, NULL);
     }
     if (g_hash_table_size(s->links) >= SHM_MAX_LINKS) {
         shm_complain(s, "more than %d peers", SHM_MAX_LINKS);

@@ -136,7 +136,7 @@ static void efa_net_input(EfaCore *core, EfaPeer *peer, const uint8_t *data,
     efa_net_dispatch(core, peer, &hdr, data + sizeof(hdr));
 }
 
-bool efa_net_run_loop(EfaCore *core, unsigned budget)
+void efa_net_run_loop(EfaCore *core, unsigned budget)
 {
     GList *link;
 
@@ -149,7 +149,6 @@ bool efa_net_run_loop(EfaCore *core, unsigned budget)
         efa_srd_mark_resume(core, self);
         g_free(pkt);
     }
-    return !g_queue_is_empty(&core->loop);
 }
 
 void efa_net_flush_loop(EfaCore *core)

@@ -62,6 +62,7 @@ struct EfaState {
     EfaConfig cfg;
     char *gid;
     char *fabric_dir;
+    uint32_t poll_ns;
 };
 
 /* ---- what the core asks of its host ---- */
@@ -362,6 +363,8 @@ static bool efa_init_threads(EfaState *s, Error **errp)
     if (!s->iothread) {
         return false;
     }
+    object_property_set_int(OBJECT(s->iothread), "poll-max-ns", s->poll_ns,
+                            &error_abort);
     ctx = iothread_get_aio_context(s->iothread);
     /*
      * Unguarded on purpose: the guard is the device's, not the thread's, and
@@ -477,6 +480,7 @@ static const Property efa_properties[] = {
     DEFINE_PROP_UINT16("link-speed-gbps", EfaState, cfg.link_speed_gbps, 100),
     DEFINE_PROP_UINT32("peer-timeout-ms", EfaState, cfg.peer_timeout_ms, 5000),
     DEFINE_PROP_UINT32("keep-alive-ms", EfaState, cfg.keep_alive_ms, 0),
+    DEFINE_PROP_UINT32("poll-ns", EfaState, poll_ns, 0),
 };
 
 static const struct {
@@ -512,6 +516,8 @@ static const struct {
     { "peer-timeout-ms", "Silence after which a peer is given up and work "
       "towards it ends in error" },
     { "keep-alive-ms", "Period of keep-alive events to the driver, 0 = none" },
+    { "poll-ns", "How long the device's thread looks for packets before it "
+      "sleeps" },
 };
 
 static void efa_class_init(ObjectClass *klass, void *data)

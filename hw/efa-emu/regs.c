@@ -46,6 +46,16 @@ static void efa_ring_setup(EfaCore *core, EfaAdminRing *ring, const char *name,
     trace_efa_ring_setup(name, base, depth, vector);
 }
 
+/* The ACQ must hold an answer to each command (13.1), whichever came last. */
+static void efa_rings_check(EfaCore *core)
+{
+    if (core->acq.live && core->aq.live && core->acq.depth < core->aq.depth) {
+        efa_guest_error("ACQ of %u entries is smaller than the AQ of %u: "
+                        "refused", core->acq.depth, core->aq.depth);
+        core->acq.live = false;
+    }
+}
+
 static void efa_write_aq_caps(EfaCore *core, uint32_t value)
 {
     efa_ring_setup(core, &core->aq, "AQ",
@@ -53,6 +63,7 @@ static void efa_write_aq_caps(EfaCore *core, uint32_t value)
                    FIELD_EX32(value, AQ_CAPS, AQ_DEPTH),
                    FIELD_EX32(value, AQ_CAPS, AQ_ENTRY_SIZE),
                    EFA_AQ_ENTRY_SIZE, 0);
+    efa_rings_check(core);
 }
 
 static void efa_write_acq_caps(EfaCore *core, uint32_t value)
@@ -63,11 +74,7 @@ static void efa_write_acq_caps(EfaCore *core, uint32_t value)
                    FIELD_EX32(value, ACQ_CAPS, ACQ_ENTRY_SIZE),
                    EFA_ACQ_ENTRY_SIZE,
                    FIELD_EX32(value, ACQ_CAPS, ACQ_MSIX_VECTOR));
-    if (core->acq.live && core->aq.live && core->acq.depth < core->aq.depth) {
-        efa_guest_error("ACQ of %u entries is smaller than the AQ of %u: "
-                        "refused", core->acq.depth, core->aq.depth);
-        core->acq.live = false;
-    }
+    efa_rings_check(core);
 }
 
 static void efa_write_aenq_caps(EfaCore *core, uint32_t value)

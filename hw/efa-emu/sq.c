@@ -244,7 +244,7 @@ static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
 }
 
 /* Round robin over the QPs, one request at a time, so that none starves. */
-bool efa_sq_run(EfaCore *core, unsigned budget)
+void efa_sq_run(EfaCore *core, unsigned budget)
 {
     GList *link;
 
@@ -262,7 +262,6 @@ bool efa_sq_run(EfaCore *core, unsigned budget)
             efa_sq_mark_ready(core, qp);
         }
     }
-    return !g_queue_is_empty(&core->ready);
 }
 
 static void efa_sq_end(EfaCore *core, EfaTxMsg *msg, bool completion)

@@ -46,7 +46,7 @@ EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid)
         peer = g_new0(EfaPeer, 1);
         peer->gid = *gid;
         peer->is_self = efa_gid_equal(gid, &core->cfg.gid);
-        peer->tx_ctx = 1;
+        peer->tx_ctx = ++core->last_ctx;
         peer->connect_at = INT64_MAX;
         peer->scan_at = INT64_MAX;
         peer->active_link.data = peer;
@@ -119,8 +119,13 @@ static void efa_srd_need_link(EfaCore *core, EfaPeer *peer)
     EfaFabric *fabric = core->fabric;
 
     if (!peer->link) {
-        peer->link = fabric->ops->link_get(fabric, &peer->gid);
-        peer->link->client_data = peer;
+        EfaLink *link = fabric->ops->link_get(fabric, &peer->gid);
+
+        if (!efa_gid_equal(&link->peer, &peer->gid)) {
+            return;     /* too many peers: as if it were not there */
+        }
+        peer->link = link;
+        link->client_data = peer;
     }
     if (peer->link->state == EFA_LINK_DOWN && peer->connect_at == INT64_MAX) {
         fabric->ops->connect(fabric, peer->link);
@@ -218,11 +223,11 @@ static void efa_srd_sent(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
 {
     int64_t now = efa_now(core);
 
-    msg->state = EFA_TX_SENT;
-    msg->time = now;
-    if (peer->tx_sent++ == 0) {
+    if (msg->state != EFA_TX_SENT && peer->tx_sent++ == 0) {
         peer->progress = now;
     }
+    msg->state = EFA_TX_SENT;
+    msg->time = now;
     efa_peer_scan_at(core, peer, now + efa_srd_rto(peer));
 }
 
@@ -275,7 +280,7 @@ void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
     efa_peer_scan_at(core, peer, msg->time + efa_peer_timeout(core));
 }
 
-bool efa_srd_resume(EfaCore *core, unsigned budget)
+void efa_srd_resume(EfaCore *core, unsigned budget)
 {
     GList *link;
 
@@ -293,7 +298,6 @@ bool efa_srd_resume(EfaCore *core, unsigned budget)
         g_queue_unlink(&core->resume, &peer->resume_link);
         peer->resume = false;
     }
-    return !g_queue_is_empty(&core->resume);
 }
 
 void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg)
@@ -307,10 +311,14 @@ void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg)
     }
 }
 
-/* A new context: answers to the old one mean nothing any more. */
-static void efa_srd_new_context(EfaPeer *peer)
+/*
+ * A new context: answers to the old one mean nothing any more. Generations
+ * are the device's, not the peer's: one that is forgotten and found again
+ * must not be taken for its former self.
+ */
+static void efa_srd_new_context(EfaCore *core, EfaPeer *peer)
 {
-    peer->tx_ctx++;
+    peer->tx_ctx = ++core->last_ctx;
     peer->tx_una = 0;
     peer->tx_next = 0;
     peer->epoch = 0;
@@ -336,7 +344,7 @@ void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
     }
     peer->tx_unacked = 0;
     peer->tx_sent = 0;
-    efa_srd_new_context(peer);
+    efa_srd_new_context(core, peer);
     while ((link = g_queue_pop_head_link(&waiting))) {
         EfaTxMsg *msg = link->data;
 
@@ -502,7 +510,6 @@ static int64_t efa_srd_scan(EfaCore *core, EfaPeer *peer, int64_t now)
         }
         if (!rnr) {
             timeout = true;
-            peer->tx_sent--;
             core->stats.retrans_pkts++;
             core->stats.retrans_bytes += msg->length;
         }

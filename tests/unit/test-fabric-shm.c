@@ -864,8 +864,10 @@ static void test_link_limit(void)
     unsigned i;
 
     for (i = 0; i < 4096; i++) {
-        g_assert_true(efa_gid_equal(&node_link(a, 100 + i)->peer,
-                                    gid(100 + i)));
+        EfaLink *link = node_link(a, 100 + i);
+
+        g_assert_true(efa_gid_equal(&link->peer, gid(100 + i)));
+        link->client_data = a;
     }
     over = node_link(a, 2);
     g_assert_false(efa_gid_equal(&over->peer, gid(2)));
