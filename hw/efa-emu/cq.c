@@ -108,6 +108,7 @@ static EfaAdminStatus efa_create_cq_check(EfaCore *core, EfaAdminCmd *cmd,
     bool intr = FIELD_EX8(req->cq_caps_1, CQ_CAPS_1, INTERRUPT_MODE_ENABLED);
     uint16_t depth = le16_to_cpu(req->sub_cq_depth);
     uint16_t subs = le16_to_cpu(req->num_sub_cqs);
+    const EfaEq *eq = efa_table_get(&core->eqs, le16_to_cpu(req->eqn));
 
     if (req->reserved || FIELD_EX8(req->cq_caps_1, CQ_CAPS_1, RESERVED_LO) ||
         FIELD_EX8(req->cq_caps_1, CQ_CAPS_1, RESERVED_HI) ||
@@ -136,9 +137,10 @@ static EfaAdminStatus efa_create_cq_check(EfaCore *core, EfaAdminCmd *cmd,
                               EFA_EXT_OUT_OF_RANGE,
                               "%u sub-CQs of %u entries", subs, depth);
     }
-    if (intr && !efa_table_get(&core->eqs, le16_to_cpu(req->eqn))) {
+    if (intr && !(eq && eq->completions)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
-                              EFA_EXT_UNKNOWN_ID, "EQ %u",
+                              eq ? EFA_EXT_NOT_ENABLED : EFA_EXT_UNKNOWN_ID,
+                              "EQ %u for completion events",
                               le16_to_cpu(req->eqn));
     }
     if (!base || base % (words * 4) ||

@@ -94,6 +94,7 @@ typedef struct EfaEq {
     uint32_t depth;
     uint32_t prod;
     uint8_t vector;
+    bool completions;       /* completion events are enabled */
     bool armed;
     bool pending;           /* entries were written while not armed */
 } EfaEq;

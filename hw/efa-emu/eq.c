@@ -127,6 +127,8 @@ EfaAdminStatus efa_cmd_create_eq(EfaCore *core, EfaAdminCmd *cmd)
     eq->base = base;
     eq->depth = le16_to_cpu(req->depth);
     eq->vector = req->msix_vec;
+    eq->completions = FIELD_EX32(le32_to_cpu(req->event_bitmask), EQ_EVENTS,
+                                 COMPLETION_EVENTS);
     resp.id = cpu_to_le16(eq->index);
     memcpy(cmd->resp, &resp, sizeof(resp));
     trace_efa_object("EQ", "create", eq->index);
