@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import apt, cache, ui
 
-HOST_PACKAGES = ["mmdebstrap", "e2fsprogs", "zstd", "xz-utils", "kmod"]
+HOST_PACKAGES = ["mmdebstrap", "e2fsprogs", "lz4", "zstd", "xz-utils"]
 USER_PACKAGES = ["uidmap"]
 EXCLUDED = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 UNPACK_OPTIONS = ["--no-same-owner", "--same-permissions", "--delay-directory-restore", "--exclude=./dev/*"]
@@ -35,12 +35,13 @@ def needed_packages():
 def mmdebstrap(suite, packages, tar, log, hooks=()):
     """Make an archive of a minimal system of the suite with the packages in it."""
     source = apt.Suite(suite)
+    base = suite.removesuffix("-backports")  # where mmdebstrap finds what is essential
     ui.run(["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=essential",
             "--format=tar", '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Retries "3"',
             f'--aptopt=APT::Default-Release "{suite}"',
             *[f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED],
             *[f"--customize-hook={hook}" for hook in hooks],
-            f"--include={','.join(packages)}", suite, tar, *source.mmdebstrap_sources()],
+            f"--include={','.join(packages)}", base, tar, *source.mmdebstrap_sources()],
            log, env={"TMPDIR": str(cache.root())}, what=f"mmdebstrap of Debian {suite}")
 
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One node: the QEMU command line that makes a virtual machine look like an EC2 instance with EFA devices."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from . import agent
+
+FIRMWARE_DIRS = ["/usr/share/seabios", "/usr/share/qemu"]
+NODES_MAX = 1000
+NICS_MAX = 32
+GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-b200.48xlarge"}
+"""Device generations (PCI device ID 0xefa0 + generation), and an instance type that has such a device."""
+
+MACHINE = "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off"
+TCG = "tcg,tb-size=64"
+# "rep movsb" and "rep stosb" are loops of single bytes under TCG; without their flags Linux and libc copy by words, 4 to 16
+# times as fast. Five-level page tables only lengthen TLB misses.
+CPU = {"tcg": "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc,-la57", "kvm": "host"}
+KERNEL_ARGS = [
+    "console=ttyS0", "quiet", "loglevel=4", "panic=-1", "tsc=reliable", "no_timer_check", "mitigations=off",
+    "random.trust_cpu=on", "cryptomgr.notests", "8250.nr_uarts=1",
+]
+FIRST_ROOT_PORT_SLOT = 0x10
+FUNCTIONS = 8
+
+
+class Config(NamedTuple):
+    """What a cluster is made of; the same for all its nodes."""
+    name: str
+    nodes: int = 2
+    nics: int = 1
+    mem: int = 512
+    smp: int = 1
+    generation: int = 2
+    suite: str = "trixie"
+    kernel: str = "cloud"
+    accel: str = "tcg"
+    trace: tuple = ()
+    device: str = ""  # more properties of every EFA device
+    qemu_args: tuple = ()
+
+
+class Files(NamedTuple):
+    """What is shared by all nodes of a cluster."""
+    qemu: Path
+    kernel: Path
+    initrd: Path
+    root: Path
+    cluster: Path
+
+    def node(self, index):
+        """The directory of one node's sockets and logs."""
+        return self.cluster / f"node{index}"
+
+    @property
+    def fabric(self):
+        """The directory in which the EFA devices find each other."""
+        return self.cluster / "fabric"
+
+    @property
+    def vde(self):
+        """The directory of the Ethernet switch's sockets."""
+        return self.cluster / "vde"
+
+
+def gid(config, node, nic):
+    """A device's GID: fe80::/64 with an EUI-64 made of the cluster's name, the node and the device."""
+    c = hashlib.sha256(config.name.encode()).digest()
+    return f"fe80::2{c[0]:02x}:{c[1]:02x}ff:fe{node >> 8:02x}:{node & 0xff:02x}{nic:02x}"
+
+
+def mac(node):
+    """The MAC address of a node's Ethernet interface."""
+    return f"52:54:00:ef:{node >> 8:02x}:{node & 0xff:02x}"
+
+
+def command(config, files, index):
+    """The exact command that runs a node."""
+    here = files.node(index)
+    return [
+        *machine(files, config.accel, config.mem, config.smp),
+        "-name", f"{config.name}/node{index}", "-pidfile", f"{here}/pid",
+        "-initrd", str(files.initrd), "-append", _kernel_command_line(config, index),
+        *_smbios(config, index), *_console(here), *_disk(files), *_network(files, index), *_agent(here),
+        *_efa_devices(config, files, index),
+        *[word for pattern in config.trace for word in ("-trace", pattern)],
+        "-d", "guest_errors,unimp", *config.qemu_args,
+    ]
+
+
+def machine(files, accel, mem, smp):
+    """The part of the command that does not depend on what is booted: machine, CPUs, memory, firmware, kernel."""
+    return [str(files.qemu), "-nodefaults", "-no-user-config", "-display", "none",
+            *[word for path in FIRMWARE_DIRS for word in ("-L", path)],
+            "-machine", MACHINE, "-accel", TCG if accel == "tcg" else accel, "-cpu", CPU[accel],
+            "-m", str(mem), "-smp", str(smp), "-no-reboot", "-kernel", str(files.kernel)]
+
+
+def _kernel_command_line(config, index):
+    return " ".join([*KERNEL_ARGS, f"efa_node={index}", f"efa_nodes={config.nodes}", f"efa_nics={config.nics}"])
+
+
+def _smbios(config, index):
+    """As on EC2, where software recognizes instances by these strings."""
+    digest = hashlib.sha256(f"{config.name} {index}".encode()).hexdigest()
+    uuid = f"ec2{digest[:5]}-{digest[5:9]}-4{digest[9:12]}-a{digest[12:15]}-{digest[15:27]}"
+    vendor = "manufacturer=Amazon EC2"
+    return ["-smbios", f"type=0,vendor={vendor.split('=')[1]},version=1.0",
+            "-smbios", f"type=1,{vendor},product={GENERATIONS[config.generation]},uuid={uuid}",
+            "-smbios", f"type=2,{vendor},asset=i-0{digest[:16]}",
+            "-smbios", f"type=3,{vendor},asset=Amazon EC2"]
+
+
+def _console(here):
+    server = "server=on,wait=off"
+    return ["-chardev", f"socket,id=console,path={here}/console.sock,{server},logfile={here}/console.log,logappend=off",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=qmp,path={here}/qmp.sock,{server}", "-mon", "chardev=qmp,mode=control"]
+
+
+def _disk(files):
+    return ["-blockdev", f"driver=file,node-name=root,filename={files.root},read-only=on,locking=off",
+            "-device", "virtio-blk-pci-non-transitional,drive=root,addr=2"]
+
+
+def _network(files, index):
+    return ["-netdev", f"vde,id=net,sock={files.vde}",
+            "-device", f"virtio-net-pci-non-transitional,netdev=net,mac={mac(index)},romfile=,addr=3"]
+
+
+def _agent(here):
+    words = ["-device", f"virtio-serial-pci-non-transitional,max_ports={agent.PORTS + 1},addr=4"]
+    for port in range(agent.PORTS):
+        words += ["-chardev", f"socket,id=agent{port},path={agent.socket_path(here, port)},server=on,wait=off",
+                  "-device", f"virtserialport,chardev=agent{port},name=efa.agent.{port},nr={port + 1}"]
+    return words
+
+
+def _efa_devices(config, files, index):
+    """Each behind a root port of its own, so that each can be unplugged."""
+    words = []
+    for nic in range(config.nics):
+        slot, function = FIRST_ROOT_PORT_SLOT + nic // FUNCTIONS, nic % FUNCTIONS
+        many = ",multifunction=on" if config.nics > 1 else ""
+        more = f",{config.device}" if config.device else ""
+        words += ["-device", f"pcie-root-port,id=port{nic},chassis={nic + 1},addr={slot:x}.{function}{many}",
+                  "-device", f"efa,id=efa{nic},bus=port{nic},fabric={files.fabric},gid={gid(config, index, nic)},"
+                             f"generation={config.generation}{more}"]
+    return words
