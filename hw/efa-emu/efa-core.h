@@ -44,6 +44,8 @@ typedef struct EfaHostOps {
     bool (*dma_enabled)(void *opaque);
     /* Raise MSI-X @vector, now or soon. */
     void (*irq)(void *opaque, unsigned vector);
+    /* A reset: forget interrupts that have not been delivered. Optional. */
+    void (*irq_forget)(void *opaque);
     /* Nanoseconds of guest-visible time, monotonic. */
     int64_t (*clock_ns)(void *opaque);
     /* Call efa_core_run() when clock_ns() reaches @deadline. */

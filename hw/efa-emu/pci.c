@@ -114,6 +114,17 @@ static void efa_host_irq(void *opaque, unsigned vector)
     qemu_bh_schedule(s->irq_bh);
 }
 
+/* Resets hold the BQL, as efa_irq_bh() does: none is half delivered. */
+static void efa_host_irq_forget(void *opaque)
+{
+    EfaState *s = opaque;
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(s->irq_pending); i++) {
+        qatomic_set(&s->irq_pending[i], 0);
+    }
+}
+
 static int64_t efa_host_clock_ns(void *opaque)
 {
     return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
@@ -139,6 +150,7 @@ static const EfaHostOps efa_host_ops = {
     .dma_publish32 = efa_host_dma_publish32,
     .dma_enabled = efa_host_dma_enabled,
     .irq = efa_host_irq,
+    .irq_forget = efa_host_irq_forget,
     .clock_ns = efa_host_clock_ns,
     .timer = efa_host_timer,
     .defer = efa_host_defer,

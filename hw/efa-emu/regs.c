@@ -228,6 +228,10 @@ void efa_reset_locked(EfaCore *core)
 
     efa_objects_reset(core);
     efa_srd_reset(core);
+    /* the driver may give the vectors away now (3.2) */
+    if (core->ops->irq_forget) {
+        core->ops->irq_forget(core->opaque);
+    }
 
     memset(&core->aq, 0, sizeof(core->aq));
     memset(&core->acq, 0, sizeof(core->acq));
