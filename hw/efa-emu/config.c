@@ -109,12 +109,6 @@ bool efa_config_check(const EfaConfig *cfg, GError **errp)
             return false;
         }
     }
-    if (cfg->max_sq_depth * EFA_IO_WQE_SIZE > cfg->max_llq_size) {
-        g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "max-sq-depth=%u needs max-llq-size=%u at least",
-                    cfg->max_sq_depth, cfg->max_sq_depth * EFA_IO_WQE_SIZE);
-        return false;
-    }
     if (cfg->max_eq >= cfg->num_vectors) {
         g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                     "max-eq=%u needs vectors=%u at least: one is the admin "
