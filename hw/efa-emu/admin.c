@@ -179,15 +179,23 @@ void efa_set_fatal(EfaCore *core, const char *why)
 void efa_admin_run(EfaCore *core)
 {
     EfaAdminRing *aq = &core->aq;
-    unsigned budget = aq->depth;
+    unsigned commands = 0;
 
+    core->admin_left = false;
+    core->admin_pages = 0;
     while (aq->live && core->acq.live && (uint16_t)aq->cons != aq->prod &&
-           budget-- && core->ops->dma_enabled(core->opaque)) {
+           core->ops->dma_enabled(core->opaque)) {
         uint32_t slot = aq->cons & (aq->depth - 1);
         uint8_t phase = !((aq->cons / aq->depth) & 1);
         EfaAdminCmd cmd = { };
         EfaAdminStatus status;
 
+        if (commands++ == EFA_ADMIN_BUDGET ||
+            core->admin_pages > EFA_ADMIN_PAGES) {
+            /* The writer of the doorbell holds the BQL: go on without it. */
+            core->admin_left = true;
+            return;
+        }
         if (!efa_dma_read(core, aq->base + slot * EFA_AQ_ENTRY_SIZE, &cmd.req,
                           sizeof(cmd.req))) {
             efa_set_fatal(core, "the AQ cannot be read");

@@ -81,6 +81,7 @@ EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
     EfaCore *core = g_new0(EfaCore, 1);
 
     efa_lock_init(&core->lock);
+    efa_lock_init(&core->turn);
     efa_lock_init(&core->db_lock);
     core->cfg = *cfg;
     core->ops = ops;
@@ -105,6 +106,7 @@ void efa_core_free(EfaCore *core)
     }
     efa_unlock(&core->lock);
     efa_lock_destroy(&core->db_lock);
+    efa_lock_destroy(&core->turn);
     efa_lock_destroy(&core->lock);
     g_free(core);
 }
@@ -122,6 +124,9 @@ void efa_core_set_fabric(EfaCore *core, EfaFabric *fabric)
  */
 static void efa_work(EfaCore *core, unsigned budget)
 {
+    if (core->admin_left) {
+        efa_admin_run(core);
+    }
     efa_sq_run(core, budget);
     efa_srd_resume(core, budget);
     efa_net_run_loop(core, budget);
@@ -147,7 +152,8 @@ static void efa_work(EfaCore *core, unsigned budget)
 /* What could go on at once; the rest waits for a packet or a timer. */
 static bool efa_work_left(const EfaCore *core)
 {
-    return core->ready.length || core->resume.length || core->loop.length;
+    return core->ready.length || core->resume.length || core->loop.length ||
+           core->admin_left;
 }
 
 static void efa_doorbell(EfaCore *core, uint32_t addr, uint32_t value)
@@ -208,7 +214,9 @@ static void efa_drain_doorbells(EfaCore *core)
 /* Take the core lock; doorbells rung before this call have taken effect. */
 static void efa_core_lock(EfaCore *core)
 {
+    efa_lock(&core->turn);
     efa_lock(&core->lock);
+    efa_unlock(&core->turn);
     efa_drain_doorbells(core);
 }
 
@@ -302,6 +310,8 @@ void efa_core_doorbell_write(EfaCore *core, uint64_t addr, uint64_t value,
         efa_core_lock(core);
         efa_core_unlock(core);
     }
+    /* pairs with efa_core_unlock(): either we get the lock or it sees ours */
+    smp_mb();
     if (efa_trylock(&core->lock)) {
         efa_drain_doorbells(core);
         if (core->running) {

@@ -71,7 +71,8 @@ void efa_cq_doorbell(EfaCore *core, EfaCq *cq, uint32_t value)
         return;
     }
     cq->arm_sn = sn;
-    if (consumer != cq->produced &&
+    /* a consumer index ahead of us is taken as equal (data path, 13.1) */
+    if ((uint16_t)(cq->produced - consumer - 1) < 0x8000 &&
         !(cq->fired && cq->fired_at == cq->produced)) {
         efa_cq_event(core, cq);
     } else {

@@ -22,6 +22,9 @@
 #define EFA_RUN_BUDGET          32
 /* Doorbells that may wait for whoever holds the core lock. */
 #define EFA_DB_QUEUE            256
+/* Admin commands, and pages of regions, after which the rest must wait. */
+#define EFA_ADMIN_BUDGET        64
+#define EFA_ADMIN_PAGES         (1u << 20)
 /* Outstanding messages of one context, a power of two. */
 #define EFA_SRD_WINDOW          512
 
@@ -127,7 +130,7 @@ typedef enum EfaTxState {
     EFA_TX_PENDING,         /* announced, not started: qp->pending */
     EFA_TX_WAITING,         /* for the link or the window: peer->waiting */
     EFA_TX_SENT,            /* unacknowledged: peer->tx_slot[psn] */
-    EFA_TX_RNR,             /* told "not ready": peer->tx_slot[psn] */
+    EFA_TX_RNR,             /* told "not ready": peer->rnr */
 } EfaTxState;
 
 /* One announced send work request, from its doorbell to its completion. */
@@ -193,9 +196,8 @@ typedef struct EfaRxMsg {
 
 /* How one request ended at the responder. */
 typedef struct EfaRxSlot {
-    uint8_t state;          /* EfaRxSlotState */
+    bool answered;
     uint8_t status;
-    uint16_t attempt;
 } EfaRxSlot;
 
 /*
@@ -218,12 +220,13 @@ struct EfaPeer {
     uint32_t tx_una;
     uint32_t tx_next;
     uint32_t tx_unacked;    /* slots in use */
-    uint32_t tx_sent;       /* of those, EFA_TX_SENT */
     uint32_t backoff;       /* doublings of the retransmission timer */
     int64_t progress;       /* last sign of life, or first unanswered send */
     int64_t scan_at;        /* when to look at the slots */
     EfaTxMsg **tx_slot;     /* EFA_SRD_WINDOW, on demand */
     GQueue waiting;
+    uint32_t waiting_ud;    /* datagrams among them */
+    GQueue rnr;             /* to be sent anew, each at its time */
     bool resume;            /* room may have come: in core->resume */
     GList resume_link;
 
@@ -268,6 +271,11 @@ typedef struct EfaDoorbell {
 
 struct EfaCore {
     EfaLock lock;
+    /*
+     * Who wants `lock' waits here first. A mutex alone lets a thread that
+     * releases and takes it in a loop starve the others, which hold the BQL.
+     */
+    EfaLock turn;
 
     /*
      * Doorbells rung and not acted on, in order. Under a lock of their own,
@@ -294,6 +302,8 @@ struct EfaCore {
     EfaAdminRing aq;
     EfaAdminRing acq;
     EfaAdminRing aenq;
+    bool admin_left;        /* commands that a pass left to the next one */
+    uint64_t admin_pages;   /* page addresses this pass has walked */
     bool irq_while_masked;
     uint32_t aenq_groups;
     int64_t keep_alive_at;

@@ -29,8 +29,7 @@ typedef struct QEMU_PACKED EfaPktHdr {
     uint8_t type;           /* EfaPktType */
     uint8_t opcode;         /* EfaIoOp: UD, DATA */
     uint8_t flags;
-    uint16_t attempt;       /* DATA: RNR attempt, from 0 */
-    uint16_t reserved;
+    uint32_t reserved;
     uint32_t payload_len;   /* bytes that follow the header */
     uint32_t imm;
     uint16_t dst_qpn;
@@ -51,8 +50,7 @@ typedef struct QEMU_PACKED EfaPktHdr {
 typedef struct QEMU_PACKED EfaPktAck {
     uint32_t psn;
     uint8_t status;         /* EfaCompStatus */
-    uint8_t reserved;
-    uint16_t attempt;       /* echoed from the request */
+    uint8_t reserved[3];
 } EfaPktAck;
 
 /* Acknowledgements a single packet carries at most. */

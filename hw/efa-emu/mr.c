@@ -79,6 +79,7 @@ static EfaAdminStatus efa_pbl_read(EfaPblWalk *walk, uint64_t addr,
     uint64_t pages[EFA_PBL_BATCH];
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
 
+    walk->core->admin_pages += count;
     while (count && status == EFA_ADMIN_SUCCESS) {
         uint32_t n = MIN(count, EFA_PBL_BATCH);
 

@@ -51,7 +51,9 @@ struct EfaState {
 
     EfaCore *core;
     EfaFabric *fabric;          /* owned by the core */
-    IOThread *iothread;
+    IOThread *iothread;         /* NULL with a vIOMMU */
+    AioContext *ctx;            /* where packets and timers are handled */
+    bool attached;              /* the fabric's descriptor is watched */
     QEMUBH *run_bh;             /* in the iothread */
     QEMUTimer *timer;           /* in the iothread */
     QEMUBH *irq_bh;             /* in the main loop */
@@ -69,33 +71,64 @@ struct EfaState {
 
 static const MemTxAttrs efa_dma_attrs = { .memory = 1 };
 
+/*
+ * All DMA goes through mappings: what cannot be mapped directly (MMIO, ROM)
+ * would need the BQL, which is the outer lock, and gives a fault instead. The
+ * device has no bounce buffer (efa_realize).
+ */
+static bool efa_host_dma(EfaState *s, uint64_t addr, uint8_t *to_host,
+                         const uint8_t *to_guest, size_t len)
+{
+    AddressSpace *as = pci_get_address_space(&s->parent_obj);
+
+    while (len) {
+        hwaddr n = len;
+        void *p = address_space_map(as, addr, &n, !to_host, efa_dma_attrs);
+
+        if (!p) {
+            return false;
+        }
+        if (to_host) {
+            memcpy(to_host, p, n);
+            to_host += n;
+        } else {
+            memcpy(p, to_guest, n);
+            to_guest += n;
+        }
+        address_space_unmap(as, p, n, !to_host, n);
+        addr += n;
+        len -= n;
+    }
+    return true;
+}
+
 static bool efa_host_dma_read(void *opaque, uint64_t addr, void *buf,
                               size_t len)
 {
-    EfaState *s = opaque;
-
-    return address_space_read(pci_get_address_space(&s->parent_obj), addr,
-                              efa_dma_attrs, buf, len) == MEMTX_OK;
+    return efa_host_dma(opaque, addr, buf, NULL, len);
 }
 
 static bool efa_host_dma_write(void *opaque, uint64_t addr, const void *buf,
                                size_t len)
 {
-    EfaState *s = opaque;
-
-    return address_space_write(pci_get_address_space(&s->parent_obj), addr,
-                               efa_dma_attrs, buf, len) == MEMTX_OK;
+    return efa_host_dma(opaque, addr, NULL, buf, len);
 }
 
 static bool efa_host_dma_publish32(void *opaque, uint64_t addr, uint32_t value)
 {
     EfaState *s = opaque;
-    MemTxResult result;
+    AddressSpace *as = pci_get_address_space(&s->parent_obj);
+    hwaddr n = sizeof(value);
+    uint32_t *p = address_space_map(as, addr, &n, true, efa_dma_attrs);
 
-    smp_wmb();
-    address_space_stl_le(pci_get_address_space(&s->parent_obj), addr, value,
-                         efa_dma_attrs, &result);
-    return result == MEMTX_OK;
+    if (!p) {
+        return false;
+    }
+    if (n == sizeof(value)) {
+        qatomic_store_release(p, cpu_to_le32(value));
+    }
+    address_space_unmap(as, p, n, true, n);
+    return n == sizeof(value);
 }
 
 static bool efa_host_dma_enabled(void *opaque)
@@ -192,33 +225,35 @@ static bool efa_poll(void *opaque)
 static void efa_attach_fabric(void *opaque)
 {
     EfaState *s = opaque;
-    int fd = s->fabric->ops->fd(s->fabric);
 
-    if (fd >= 0) {
-        aio_set_fd_handler(iothread_get_aio_context(s->iothread), fd, efa_run,
-                           NULL, efa_poll, efa_run, s);
-    }
+    aio_set_fd_handler(s->ctx, s->fabric->ops->fd(s->fabric), efa_run, NULL,
+                       efa_poll, efa_run, s);
 }
 
 static void efa_detach_fabric(void *opaque)
 {
     EfaState *s = opaque;
-    int fd = s->fabric->ops->fd(s->fabric);
 
-    if (fd >= 0) {
-        aio_set_fd_handler(iothread_get_aio_context(s->iothread), fd, NULL,
-                           NULL, NULL, NULL, NULL);
-    }
-    timer_del(s->timer);
+    aio_set_fd_handler(s->ctx, s->fabric->ops->fd(s->fabric), NULL, NULL,
+                       NULL, NULL, NULL);
     qemu_bh_cancel(s->run_bh);
+}
+
+/* A stopped core takes nothing from the fabric, so nobody may wait for it. */
+static void efa_set_running(EfaState *s, bool running)
+{
+    efa_core_set_running(s->core, running);
+    if (running != s->attached) {
+        s->attached = running;
+        aio_wait_bh_oneshot(s->ctx, running ? efa_attach_fabric
+                                            : efa_detach_fabric, s);
+    }
 }
 
 static void efa_vm_state(void *opaque, bool running, RunState state)
 {
-    EfaState *s = opaque;
-
     trace_efa_pci_vm_state(running);
-    efa_core_set_running(s->core, running);
+    efa_set_running(opaque, running);
 }
 
 /* ---- BARs ---- */
@@ -365,32 +400,51 @@ static bool efa_init_fabric(EfaState *s, Error **errp)
     return true;
 }
 
-static bool efa_init_threads(EfaState *s, Error **errp)
+/*
+ * A vIOMMU reports faults under the BQL: with one, all is done in the main
+ * loop. It must be given before its devices on the command line.
+ */
+static bool efa_init_context(EfaState *s, Error **errp)
 {
-    g_autofree char *id = g_strdup_printf("efa-%p", s);
-    AioContext *ctx;
-    unsigned vector;
+    static unsigned serial;
+    g_autofree char *id = NULL;
 
+    if (pci_device_iommu_address_space(&s->parent_obj) !=
+        &address_space_memory) {
+        s->ctx = qemu_get_aio_context();
+        return true;
+    }
+    id = g_strdup_printf("efa-%u", serial++);
     s->iothread = iothread_create(id, errp);
     if (!s->iothread) {
         return false;
     }
     object_property_set_int(OBJECT(s->iothread), "poll-max-ns", s->poll_ns,
                             &error_abort);
-    ctx = iothread_get_aio_context(s->iothread);
+    s->ctx = iothread_get_aio_context(s->iothread);
+    return true;
+}
+
+static bool efa_init_threads(EfaState *s, Error **errp)
+{
+    DeviceState *dev = DEVICE(s);
+    unsigned vector;
+
+    if (!efa_init_context(s, errp)) {
+        return false;
+    }
     /*
      * Unguarded on purpose: the guard is the device's, not the thread's, and
      * would lose work whenever a vCPU rings a doorbell at the same time.
      */
-    s->run_bh = aio_bh_new(ctx, efa_run, s);
-    s->timer = aio_timer_new(ctx, QEMU_CLOCK_VIRTUAL, SCALE_NS, efa_run, s);
-    s->irq_bh = qemu_bh_new(efa_irq_bh, s);
+    s->run_bh = aio_bh_new(s->ctx, efa_run, s);
+    s->timer = aio_timer_new(s->ctx, QEMU_CLOCK_VIRTUAL, SCALE_NS, efa_run, s);
+    s->irq_bh = qemu_bh_new_guarded(efa_irq_bh, s, &dev->mem_reentrancy_guard);
     for (vector = 0; vector < s->cfg.num_vectors; vector++) {
         msix_vector_use(&s->parent_obj, vector);
     }
-    aio_wait_bh_oneshot(ctx, efa_attach_fabric, s);
     s->vmstate = qemu_add_vm_change_state_handler(efa_vm_state, s);
-    efa_core_set_running(s->core, runstate_is_running());
+    efa_set_running(s, runstate_is_running());
     return true;
 }
 
@@ -400,19 +454,22 @@ static void efa_cleanup(EfaState *s)
         qemu_del_vm_change_state_handler(s->vmstate);
         s->vmstate = NULL;
     }
-    if (s->iothread) {
-        efa_core_set_running(s->core, false);
-        aio_wait_bh_oneshot(iothread_get_aio_context(s->iothread),
-                            efa_detach_fabric, s);
+    if (s->run_bh) {
+        efa_set_running(s, false);
+        timer_del(s->timer);
+        aio_wait_bh_oneshot(s->ctx, efa_detach_fabric, s);
     }
     if (s->core) {
         efa_core_free(s->core);
         s->core = NULL;
     }
-    if (s->iothread) {
+    if (s->run_bh) {
         timer_free(s->timer);
         qemu_bh_delete(s->run_bh);
         qemu_bh_delete(s->irq_bh);
+        s->run_bh = NULL;
+    }
+    if (s->iothread) {
         iothread_destroy(s->iothread);
         s->iothread = NULL;
     }
@@ -429,6 +486,7 @@ static void efa_realize(PCIDevice *pdev, Error **errp)
     if (!efa_init_config(s, errp)) {
         return;
     }
+    pci_get_address_space(pdev)->max_bounce_buffer_size = 0;
     device_id = EFA_PCI_DEVICE_ID_BASE + s->cfg.generation;
     pci_config_set_device_id(pdev->config, device_id);
     pci_set_word(pdev->config + PCI_SUBSYSTEM_VENDOR_ID, EFA_PCI_VENDOR_ID);

@@ -242,6 +242,7 @@ void efa_reset_locked(EfaCore *core)
     core->keep_alive_at = INT64_MAX;
     core->irq_while_masked = false;
     core->fatal = false;
+    core->admin_left = false;
     for (i = 0; i < ARRAY_SIZE(efa_regs); i++) {
         core->regs[i] = efa_regs[i].reset;
     }

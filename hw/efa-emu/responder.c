@@ -12,12 +12,6 @@
 
 #define EFA_SLOT(psn)   ((psn) & (EFA_SRD_WINDOW - 1))
 
-enum {
-    EFA_RX_SLOT_OPEN,           /* not received */
-    EFA_RX_SLOT_DONE,
-    EFA_RX_SLOT_RNR,            /* refused up to slot.attempt */
-};
-
 /* 6.2: what generic software expects in front of a datagram's payload. */
 static void efa_ud_grh(const EfaCore *core, const EfaRxMsg *msg,
                        uint8_t grh[EFA_UD_GRH_SIZE])
@@ -113,7 +107,7 @@ static void efa_rx_advance(EfaPeer *peer, uint32_t una)
         return;
     }
     for (i = 0; i < MIN(ahead, EFA_SRD_WINDOW); i++) {
-        peer->rx_slot[EFA_SLOT(peer->rx_base + i)].state = EFA_RX_SLOT_OPEN;
+        peer->rx_slot[EFA_SLOT(peer->rx_base + i)].answered = false;
     }
     peer->rx_base = una;
 }
@@ -123,8 +117,7 @@ void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr)
     EfaPeer *peer = msg->peer;
     uint64_t dst_epoch = le64_to_cpu(hdr->dst_epoch);
     uint32_t psn = le32_to_cpu(hdr->psn);
-    uint16_t attempt = le16_to_cpu(hdr->attempt);
-    EfaPktAck ack = { .psn = hdr->psn, .attempt = hdr->attempt };
+    EfaPktAck ack = { .psn = hdr->psn };
     EfaRxSlot *slot;
 
     if (dst_epoch && dst_epoch != core->epoch) {
@@ -142,19 +135,12 @@ void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr)
     }
 
     slot = &peer->rx_slot[EFA_SLOT(psn)];
-    if (slot->state == EFA_RX_SLOT_DONE) {
+    if (slot->answered) {
         trace_efa_rx_stale(psn, "answered before");
-        ack.status = slot->status;
-        ack.attempt = cpu_to_le16(slot->attempt);
-    } else if (slot->state == EFA_RX_SLOT_RNR &&
-               (int16_t)(attempt - slot->attempt) <= 0) {
-        ack.status = EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR;
     } else {
-        ack.status = efa_rx_srd(core, msg);
-        slot->state = ack.status == EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR
-                      ? EFA_RX_SLOT_RNR : EFA_RX_SLOT_DONE;
-        slot->status = ack.status;
-        slot->attempt = attempt;
+        slot->status = efa_rx_srd(core, msg);
+        slot->answered = true;
     }
+    ack.status = slot->status;
     efa_net_queue_ack(core, peer, &ack);
 }

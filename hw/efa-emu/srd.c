@@ -15,6 +15,8 @@
 #define EFA_CONNECT_RETRY_NS    (20 * EFA_NSEC_PER_MSEC)
 /* Retransmissions one look at a context makes. */
 #define EFA_RETRANS_BURST       64
+/* Refused messages one look judges. */
+#define EFA_RNR_LOOKS           1024
 
 #define EFA_RNR_MIN_NS          (100 * EFA_NSEC_PER_USEC)
 #define EFA_RNR_MAX_NS          (10 * EFA_NSEC_PER_MSEC)
@@ -53,6 +55,7 @@ EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid)
         peer->resume_link.data = peer;
         peer->ack_link.data = peer;
         g_queue_init(&peer->waiting);
+        g_queue_init(&peer->rnr);
         g_hash_table_insert(core->peers, &peer->gid, peer);
     }
     return peer;
@@ -76,14 +79,19 @@ static void efa_peer_free(EfaCore *core, EfaPeer *peer)
     g_free(peer);
 }
 
+/* Is there work that a sender waits for? */
+static bool efa_peer_busy(const EfaPeer *peer)
+{
+    return peer->tx_unacked || peer->waiting.length || peer->rnr.length;
+}
+
 /*
  * A peer is kept while handles name it or while it is connected: what it sent
  * must still be told from what it sends again.
  */
 void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer)
 {
-    if (!peer->ah_refs && !peer->tx_unacked && !peer->is_self &&
-        g_queue_is_empty(&peer->waiting) &&
+    if (!peer->ah_refs && !peer->is_self && !efa_peer_busy(peer) &&
         (!peer->link || peer->link->state == EFA_LINK_DOWN)) {
         efa_peer_free(core, peer);
     }
@@ -131,6 +139,9 @@ static void efa_srd_need_link(EfaCore *core, EfaPeer *peer)
         fabric->ops->connect(fabric, peer->link);
         /* the outcome is told by the backend's next poll */
         efa_defer(core);
+    } else if (peer->link->state == EFA_LINK_UP) {
+        /* it outlived a reset of ours, or the peer connected first */
+        efa_srd_mark_resume(core, peer);
     }
 }
 
@@ -168,7 +179,6 @@ static void efa_srd_fill_header(EfaCore *core, const EfaTxMsg *msg,
     /* IBTA: with bit 31 set, the sending QP's own key is meant (6.5) */
     hdr->qkey = cpu_to_le32(qkey & 0x80000000u ? msg->qp->qkey : qkey);
     if (type == EFA_PKT_DATA) {
-        hdr->attempt = cpu_to_le16(msg->attempt);
         hdr->dst_epoch = cpu_to_le64(peer->epoch);
         hdr->ctx = cpu_to_le32(peer->tx_ctx);
         hdr->psn = cpu_to_le32(msg->psn);
@@ -209,9 +219,6 @@ static void efa_srd_clear_slot(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
 {
     peer->tx_slot[EFA_SLOT(msg->psn)] = NULL;
     peer->tx_unacked--;
-    if (msg->state == EFA_TX_SENT) {
-        peer->tx_sent--;
-    }
     while (peer->tx_una != peer->tx_next &&
            !peer->tx_slot[EFA_SLOT(peer->tx_una)]) {
         peer->tx_una++;
@@ -219,23 +226,12 @@ static void efa_srd_clear_slot(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
     efa_srd_mark_resume(core, peer);
 }
 
-static void efa_srd_sent(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
-{
-    int64_t now = efa_now(core);
-
-    if (msg->state != EFA_TX_SENT && peer->tx_sent++ == 0) {
-        peer->progress = now;
-    }
-    msg->state = EFA_TX_SENT;
-    msg->time = now;
-    efa_peer_scan_at(core, peer, now + efa_srd_rto(peer));
-}
-
 static EfaSendResult efa_srd_try(EfaCore *core, EfaTxMsg *msg)
 {
     EfaPeer *peer = msg->ah->peer;
     bool reliable = msg->qp->type == EFA_QP_TYPE_SRD;
     EfaCompStatus error = EFA_IO_COMP_STATUS_OK;
+    int64_t now = efa_now(core);
 
     if (!efa_net_up(core, peer) ||
         (reliable && peer->tx_next - peer->tx_una >= EFA_SRD_WINDOW)) {
@@ -245,6 +241,9 @@ static EfaSendResult efa_srd_try(EfaCore *core, EfaTxMsg *msg)
     if (!efa_srd_transmit(core, msg, reliable ? EFA_PKT_DATA : EFA_PKT_UD,
                           &error)) {
         return EFA_SEND_NO_ROOM;
+    }
+    if (!peer->tx_unacked) {
+        peer->progress = now;   /* nothing is awaited, so nothing is late */
     }
     if (error != EFA_IO_COMP_STATUS_OK || !reliable) {
         efa_sq_complete(core, msg, error);
@@ -256,47 +255,67 @@ static EfaSendResult efa_srd_try(EfaCore *core, EfaTxMsg *msg)
     peer->tx_slot[EFA_SLOT(msg->psn)] = msg;
     peer->tx_next++;
     peer->tx_unacked++;
-    efa_srd_sent(core, peer, msg);
+    msg->state = EFA_TX_SENT;
+    msg->time = now;
+    efa_peer_scan_at(core, peer, now + efa_srd_rto(peer));
     return EFA_SEND_DONE;
+}
+
+static bool efa_msg_is_ud(const EfaTxMsg *msg)
+{
+    return msg->qp->type == EFA_QP_TYPE_UD;
+}
+
+static void efa_srd_unwait(EfaPeer *peer, EfaTxMsg *msg)
+{
+    g_queue_unlink(&peer->waiting, &msg->link);
+    peer->waiting_ud -= efa_msg_is_ud(msg);
 }
 
 void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
 {
     EfaPeer *peer = msg->ah->peer;
+    /* A datagram needs no window: it passes messages that wait for one. */
+    bool first = efa_msg_is_ud(msg) ? !peer->waiting_ud
+                                    : g_queue_is_empty(&peer->waiting);
 
-    if (g_queue_is_empty(&peer->waiting) &&
-        efa_srd_try(core, msg) == EFA_SEND_DONE) {
+    if (first && efa_srd_try(core, msg) == EFA_SEND_DONE) {
         return;
     }
     msg->state = EFA_TX_WAITING;
     msg->time = efa_now(core);
-    if (g_queue_is_empty(&peer->waiting) && !peer->tx_sent) {
+    if (g_queue_is_empty(&peer->waiting) && !peer->tx_unacked) {
         peer->progress = msg->time;
     }
     g_queue_push_tail_link(&peer->waiting, &msg->link);
+    peer->waiting_ud += efa_msg_is_ud(msg);
     if (!efa_net_up(core, peer)) {
         efa_srd_need_link(core, peer);
     }
     efa_peer_scan_at(core, peer, msg->time + efa_peer_timeout(core));
 }
 
+/* Peers in turn, a message each, so that none starves. */
 void efa_srd_resume(EfaCore *core, unsigned budget)
 {
     GList *link;
 
-    while (budget && (link = g_queue_peek_head_link(&core->resume))) {
+    while (budget-- && (link = g_queue_pop_head_link(&core->resume))) {
         EfaPeer *peer = link->data;
-        GList *head = g_queue_pop_head_link(&peer->waiting);
+        EfaTxMsg *msg = g_queue_peek_head(&peer->waiting);
+        bool done = false;
 
-        if (head && efa_srd_try(core, head->data) == EFA_SEND_DONE) {
-            budget--;
-            continue;
-        }
-        if (head) {
-            g_queue_push_head_link(&peer->waiting, head);
-        }
-        g_queue_unlink(&core->resume, &peer->resume_link);
         peer->resume = false;
+        if (msg) {
+            efa_srd_unwait(peer, msg);
+            done = efa_srd_try(core, msg) == EFA_SEND_DONE;
+        }
+        if (msg && !done) {
+            g_queue_push_head_link(&peer->waiting, &msg->link);
+            peer->waiting_ud += efa_msg_is_ud(msg);
+        } else {
+            efa_srd_mark_resume(core, peer);
+        }
     }
 }
 
@@ -304,10 +323,16 @@ void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg)
 {
     EfaPeer *peer = msg->ah->peer;
 
-    if (msg->state == EFA_TX_WAITING) {
-        g_queue_unlink(&peer->waiting, &msg->link);
-    } else {
+    switch (msg->state) {
+    case EFA_TX_WAITING:
+        efa_srd_unwait(peer, msg);
+        break;
+    case EFA_TX_RNR:
+        g_queue_unlink(&peer->rnr, &msg->link);
+        break;
+    default:
         efa_srd_clear_slot(core, peer, msg);
+        break;
     }
 }
 
@@ -325,15 +350,36 @@ static void efa_srd_new_context(EfaCore *core, EfaPeer *peer)
     peer->backoff = 0;
 }
 
-void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
+/* End all of @queue, which is not the peer's any more. */
+static void efa_srd_abort_queue(EfaCore *core, GQueue *queue,
+                                EfaCompStatus status)
 {
-    GQueue waiting = peer->waiting;
-    uint32_t psn;
     GList *link;
 
-    trace_efa_abort(peer->tx_unacked, waiting.length, status);
+    while ((link = g_queue_pop_head_link(queue))) {
+        EfaTxMsg *msg = link->data;
+
+        /* a datagram that went nowhere is a datagram sent (6.4) */
+        efa_sq_complete(core, msg, efa_msg_is_ud(msg) ? EFA_IO_COMP_STATUS_OK
+                                                      : status);
+    }
+}
+
+void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
+{
+    GQueue waiting = peer->waiting, rnr = peer->rnr;
+    uint32_t psn;
+
+    if (!efa_peer_busy(peer)) {
+        efa_srd_new_context(core, peer);
+        return;
+    }
+    trace_efa_abort(peer->tx_unacked, waiting.length + rnr.length, status);
     core->stats.impaired_remote_conn_events++;
     g_queue_init(&peer->waiting);
+    g_queue_init(&peer->rnr);
+    peer->waiting_ud = 0;
+    efa_srd_abort_queue(core, &rnr, status);
     for (psn = peer->tx_una; psn != peer->tx_next; psn++) {
         EfaTxMsg *msg = peer->tx_slot[EFA_SLOT(psn)];
 
@@ -343,15 +389,8 @@ void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
         }
     }
     peer->tx_unacked = 0;
-    peer->tx_sent = 0;
     efa_srd_new_context(core, peer);
-    while ((link = g_queue_pop_head_link(&waiting))) {
-        EfaTxMsg *msg = link->data;
-
-        /* a datagram that went nowhere is a datagram sent (6.4) */
-        efa_sq_complete(core, msg, msg->qp->type == EFA_QP_TYPE_UD
-                                   ? EFA_IO_COMP_STATUS_OK : status);
-    }
+    efa_srd_abort_queue(core, &waiting, status);
 }
 
 static EfaCompStatus efa_srd_silence(const EfaPeer *peer)
@@ -377,14 +416,17 @@ static EfaCompStatus efa_srd_peer_status(uint8_t status)
     }
 }
 
-/* The responder had no buffer: try later, unless that was the last time. */
+/*
+ * The responder had no buffer: try later, unless that was the last time. The
+ * answer is final for its PSN and the next try is a new message to the
+ * transport, so that one that waits long holds up no window.
+ */
 static void efa_srd_rnr(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
 {
     bool infinite = msg->qp->rnr_retry == EFA_RNR_RETRY_INFINITE;
     int64_t delay = EFA_RNR_MIN_NS << MIN(msg->attempt, 7);
 
     if (!infinite && !msg->rnr_left) {
-        efa_srd_clear_slot(core, peer, msg);
         efa_sq_complete(core, msg, EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR);
         return;
     }
@@ -393,10 +435,12 @@ static void efa_srd_rnr(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
     }
     delay = MIN(delay, infinite ? EFA_RNR_MAX_INFINITE_NS : EFA_RNR_MAX_NS);
     trace_efa_rnr(msg->qp->num, msg->psn, msg->attempt, delay);
-    msg->attempt++;
+    if (msg->attempt < UINT16_MAX) {
+        msg->attempt++;
+    }
     msg->state = EFA_TX_RNR;
     msg->time = efa_now(core) + delay;
-    peer->tx_sent--;
+    g_queue_push_tail_link(&peer->rnr, &msg->link);
     efa_peer_scan_at(core, peer, msg->time);
 }
 
@@ -410,16 +454,15 @@ static void efa_srd_acked(EfaCore *core, EfaPeer *peer, const EfaPktAck *ack)
         return;     /* answered before, or never sent */
     }
     msg = peer->tx_slot[EFA_SLOT(psn)];
-    if (!msg || msg->state != EFA_TX_SENT ||
-        le16_to_cpu(ack->attempt) != msg->attempt) {
+    if (!msg) {
         return;     /* a late copy */
     }
+    efa_srd_clear_slot(core, peer, msg);
     if (status == EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR) {
         efa_srd_rnr(core, peer, msg);
-        return;
+    } else {
+        efa_sq_complete(core, msg, status);
     }
-    efa_srd_clear_slot(core, peer, msg);
-    efa_sq_complete(core, msg, status);
 }
 
 /*
@@ -475,8 +518,33 @@ void efa_srd_reset_received(EfaCore *core, EfaPeer *peer,
     }
 }
 
+/* Try again what was refused for want of a buffer; the next such time. */
+static int64_t efa_srd_retry_rnr(EfaCore *core, EfaPeer *peer, int64_t now)
+{
+    unsigned looks = MIN(peer->rnr.length, EFA_RNR_LOOKS);
+    unsigned burst = EFA_RETRANS_BURST;
+    int64_t next = INT64_MAX;
+
+    if (peer->rnr.length > looks) {
+        next = now + EFA_NSEC_PER_MSEC;
+    }
+    while (looks--) {
+        GList *link = g_queue_pop_head_link(&peer->rnr);
+        EfaTxMsg *msg = link->data;
+
+        if (msg->time <= now && burst) {
+            burst--;
+            efa_srd_send(core, msg);
+        } else {
+            g_queue_push_tail_link(&peer->rnr, link);
+            next = MIN(next, MAX(msg->time, now + EFA_RNR_MIN_NS));
+        }
+    }
+    return next;
+}
+
 /* Send again what is due; the time of the next look. */
-static int64_t efa_srd_scan(EfaCore *core, EfaPeer *peer, int64_t now)
+static int64_t efa_srd_retransmit(EfaCore *core, EfaPeer *peer, int64_t now)
 {
     int64_t rto = efa_srd_rto(peer), next = INT64_MAX;
     unsigned burst = EFA_RETRANS_BURST;
@@ -486,15 +554,12 @@ static int64_t efa_srd_scan(EfaCore *core, EfaPeer *peer, int64_t now)
     for (psn = peer->tx_una; psn != peer->tx_next; psn++) {
         EfaTxMsg *msg = peer->tx_slot[EFA_SLOT(psn)];
         EfaCompStatus error = EFA_IO_COMP_STATUS_OK;
-        bool rnr = msg && msg->state == EFA_TX_RNR;
-        int64_t due;
 
         if (!msg) {
             continue;
         }
-        due = rnr ? msg->time : msg->time + rto;
-        if (due > now) {
-            next = MIN(next, due);
+        if (msg->time + rto > now) {
+            next = MIN(next, msg->time + rto);
             continue;
         }
         if (!burst || !efa_net_up(core, peer) ||
@@ -508,12 +573,10 @@ static int64_t efa_srd_scan(EfaCore *core, EfaPeer *peer, int64_t now)
             efa_sq_complete(core, msg, error);
             continue;
         }
-        if (!rnr) {
-            timeout = true;
-            core->stats.retrans_pkts++;
-            core->stats.retrans_bytes += msg->length;
-        }
-        efa_srd_sent(core, peer, msg);
+        timeout = true;
+        core->stats.retrans_pkts++;
+        core->stats.retrans_bytes += msg->length;
+        msg->time = now;
         next = MIN(next, now + rto);
     }
     if (timeout) {
@@ -526,8 +589,7 @@ static int64_t efa_srd_scan(EfaCore *core, EfaPeer *peer, int64_t now)
 /* Nothing heard for too long, be it no answer or no way there at all. */
 static bool efa_srd_given_up(EfaCore *core, EfaPeer *peer, int64_t now)
 {
-    bool waits = peer->tx_sent ||
-        (!g_queue_is_empty(&peer->waiting) && !peer->tx_unacked);
+    bool waits = peer->tx_unacked || !g_queue_is_empty(&peer->waiting);
 
     if (!waits || now - peer->progress < efa_peer_timeout(core)) {
         return false;
@@ -541,14 +603,17 @@ static void efa_srd_peer_timers(EfaCore *core, EfaPeer *peer, int64_t now)
 {
     if (now >= peer->connect_at) {
         peer->connect_at = INT64_MAX;
-        if (peer->tx_unacked || !g_queue_is_empty(&peer->waiting)) {
+        if (efa_peer_busy(peer)) {
             efa_srd_need_link(core, peer);
         }
     }
     if (now >= peer->scan_at) {
         peer->scan_at = INT64_MAX;
         if (!efa_srd_given_up(core, peer, now)) {
-            peer->scan_at = efa_srd_scan(core, peer, now);
+            int64_t retry = efa_srd_retry_rnr(core, peer, now);
+            int64_t resend = efa_srd_retransmit(core, peer, now);
+
+            peer->scan_at = MIN(peer->scan_at, MIN(retry, resend));
             if (!g_queue_is_empty(&peer->waiting)) {
                 peer->scan_at = MIN(peer->scan_at,
                                     MAX(peer->progress +
@@ -590,15 +655,19 @@ void efa_srd_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why)
 
     if (was_there) {
         /* It is gone for certain: no need to wait for a timeout (7.4). */
-        if (peer->tx_unacked || !g_queue_is_empty(&peer->waiting)) {
+        if (efa_peer_busy(peer)) {
             core->stats.unresponsive_remote_events++;
         }
         efa_srd_abort(core, peer, efa_srd_silence(peer));
+        /* nothing of the old connection can come any more, whatever the
+         * clock of the one that follows says */
+        peer->rx_epoch = 0;
+        peer->rx_ctx = 0;
         efa_peer_maybe_free(core, peer);
         return;
     }
     efa_srd_drop_datagrams(core, peer);
-    if (!g_queue_is_empty(&peer->waiting) || peer->tx_unacked) {
+    if (efa_peer_busy(peer)) {
         /* it may boot yet: try again until the timeout */
         peer->connect_at = efa_now(core) + EFA_CONNECT_RETRY_NS;
         efa_peer_activate(core, peer, peer->connect_at);
@@ -616,8 +685,8 @@ void efa_srd_drop_datagrams(EfaCore *core, EfaPeer *peer)
         EfaTxMsg *msg = link->data;
 
         link = link->next;
-        if (msg->qp->type == EFA_QP_TYPE_UD) {
-            g_queue_unlink(&peer->waiting, &msg->link);
+        if (efa_msg_is_ud(msg)) {
+            efa_srd_unwait(peer, msg);
             efa_sq_complete(core, msg, EFA_IO_COMP_STATUS_OK);
         }
     }

@@ -401,8 +401,7 @@ void pkt_payload(WirePkt *pkt, const void *data, size_t len)
 WirePkt *ghost_ack(const WirePkt *req, uint64_t epoch, uint8_t status)
 {
     WirePkt *pkt = ghost_pkt(req->dst, req->src, EFA_PKT_ACK, epoch);
-    EfaPktAck ack = { .psn = req->hdr.psn, .status = status,
-                      .attempt = req->hdr.attempt };
+    EfaPktAck ack = { .psn = req->hdr.psn, .status = status };
 
     pkt->hdr.dst_epoch = req->hdr.src_epoch;
     pkt->hdr.ctx = req->hdr.ctx;

@@ -114,7 +114,7 @@ static void test_cq_overrun(void)
 static void test_sub_cqs(void)
 {
     EfaConfig cfg = test_config(1);
-    unsigned i, j;
+    unsigned i, j, used = 0;
     Env v;
     Cq *cq;
 
@@ -128,6 +128,7 @@ static void test_sub_cqs(void)
 
         g_assert_cmpuint(qp->send_sub, <, 4);
         g_assert_cmpuint(qp->recv_sub, <, 4);
+        used |= 1u << qp->send_sub;
         for (j = 0; j < 9; j++) {
             EfaIoCdesc e;
 
@@ -137,6 +138,7 @@ static void test_sub_cqs(void)
             g_assert_false(cq_poll(cq, &e));
         }
     }
+    g_assert_cmphex(used, ==, 0xf);
     hosts_free();
 }
 

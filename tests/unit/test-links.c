@@ -79,6 +79,7 @@ static void test_hangup_states(void)
 
     for (i = 0; i < G_N_ELEMENTS(why); i++) {
         Pair p = pair_new(EFA_QP_TYPE_SRD);
+        unsigned ended = 0;
 
         rq_post(p.b->qp, 0, &p.b->rx, 0, 64);
         send(&p, 0);
@@ -93,8 +94,9 @@ static void test_hangup_states(void)
             EfaIoCdesc e = cq_next(p.a->scq);
 
             g_assert_cmpuint(e.status, ==, 13);
-            g_assert_cmpuint(e.req_id, ==, j);
+            ended |= 1u << e.req_id;    /* in any order */
         }
+        g_assert_cmphex(ended, ==, 0xe);
         /* and no more */
         wire_drop_all(p.w);
         wire_room(p.w, -1);
@@ -136,6 +138,33 @@ static void test_reborn(void)
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 13);
         wire_auto(p.w, true);
         p.b = end_new(host_new_on(2, p.w), EFA_QP_TYPE_SRD);
+    }
+    pair_free(&p);
+}
+
+/* Gone with work under way, and not back when there is more. */
+static void test_gone_for_good(void)
+{
+    Pair p = pair_new(EFA_QP_TYPE_SRD);
+    int64_t timeout = p.a->h->cfg.peer_timeout_ms * MS;
+    unsigned i;
+
+    wire_auto(p.w, false);
+    send(&p, 1);
+    send(&p, 2);
+    wire_drop_all(p.w);
+    host_free(p.b->h);
+    cut(&p, EFA_LINK_HANGUP);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 15);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 15);
+    for (i = 3; i < 6; i++) {
+        EfaIoTxWqe wqe = wqe_send(i, p.ah, 5);
+
+        sq_post(p.a->qp, &wqe);
+        advance(timeout - 100 * MS);
+        assert_cq_empty(p.a->scq);
+        advance(400 * MS);
+        g_assert_cmpuint(cq_next(p.a->scq).status, ==, 15);
     }
     pair_free(&p);
 }
@@ -224,6 +253,40 @@ static void test_window_freed(void)
     pkt = wire_take(w, 0);
     g_assert_cmpuint(pkt->hdr.src_qpn, ==, a->qp->num);
     g_free(pkt);
+    hosts_free();
+    wire_free(w);
+}
+
+/* SQD comes while most of what was announced has not been started. */
+static void test_sqd_backlog(void)
+{
+    Wire *w = wire_new();
+    End *a = end_new(host_new_on(1, w), EFA_QP_TYPE_SRD);
+    Qp *qp = create_qp_ok(a->h, a->pd, a->uar, EFA_QP_TYPE_SRD, a->scq,
+                          a->rcq, 256, 0);
+    unsigned i, started;
+    EfaIoTxWqe wqe;
+    uint16_t ah;
+
+    wire_ghost(w, test_gid(2));
+    ah = create_ah_ok(a->h, a->pd, test_gid(2));
+    wqe = wqe_send(0, ah, 5);
+    sq_post(a->qp, &wqe);           /* brings the link up */
+    settle();
+    wire_drop_all(w);
+    qp_to_rts(qp);
+    for (i = 0; i < 256; i++) {
+        sq_put(qp, &wqe);
+    }
+    sq_ring(qp);
+    g_assert_cmpuint(qp_to(qp, EFA_QP_STATE_SQD), ==, 0);
+    started = wire_count(w);
+    g_assert_cmpuint(started, <, 256);
+    settle();
+    g_assert_cmpuint(wire_count(w), ==, started);
+    g_assert_cmpuint(qp_to(qp, EFA_QP_STATE_RTS), ==, 0);
+    settle();
+    g_assert_cmpuint(wire_count(w), ==, 256);
     hosts_free();
     wire_free(w);
 }
@@ -346,9 +409,11 @@ int main(int argc, char **argv)
     g_test_add_func("/links/flap", test_flap);
     g_test_add_func("/links/hangup-states", test_hangup_states);
     g_test_add_func("/links/reborn", test_reborn);
+    g_test_add_func("/links/gone-for-good", test_gone_for_good);
     g_test_add_func("/links/both-connect", test_both_connect);
     g_test_add_func("/links/waiting-flush", test_waiting_flush);
     g_test_add_func("/links/window-freed", test_window_freed);
+    g_test_add_func("/links/sqd-backlog", test_sqd_backlog);
     g_test_add_func("/links/every-access", test_every_access);
     return g_test_run();
 }
