@@ -184,12 +184,13 @@ def status(node_dir, name, timeout):
         return session.greet(time.monotonic() + timeout)
 
 
-def execute(node_dir, name, command, on_output, source=None, timeout=None, session_hook=None):
+def execute(node_dir, name, command, on_output, source=None, timeout=None, on_start=None):
     """
     Run a command in a node and return its status.
 
     on_output(STDOUT or STDERR, bytes) gets its output; source is None, bytes, or a file (to be selected on and read)
-    for its input. Raises Timeout once it has been killed for taking too long.
+    for its input; on_start(session) is called once it is asked for. Raises Timeout once it has been killed for taking
+    too long.
     """
     begin = time.monotonic()
     deadline = None if timeout is None else begin + timeout
@@ -197,8 +198,8 @@ def execute(node_dir, name, command, on_output, source=None, timeout=None, sessi
     with Session(node_dir, name) as session:
         session.start(argv)
         session.greet(deadline)
-        if session_hook:
-            session_hook(session)
+        if on_start:
+            on_start(session)
         try:
             status_ = _converse(session, on_output, _Source(source), deadline)
         except (KeyboardInterrupt, SystemExit):
@@ -323,7 +324,7 @@ class Running:
     def _run(self, node_dir, name, command, source):
         status_, error = None, None
         try:
-            status_ = execute(node_dir, name, command, self._collect, source, session_hook=self._started)
+            status_ = execute(node_dir, name, command, self._collect, source, on_start=self._started)
         except (ui.Fail, OSError) as e:
             error = e
         with self._changed:

@@ -11,7 +11,7 @@ import pwd
 import shlex
 from pathlib import Path
 
-from . import apt, cache, ui
+from . import apt, ui
 
 HOST_PACKAGES = ["mmdebstrap", "e2fsprogs", "lz4", "zstd", "xz-utils"]
 USER_PACKAGES = ["uidmap"]
@@ -35,6 +35,8 @@ def needed_packages():
 def mmdebstrap(suite, packages, tar, log, hooks=()):
     """Make an archive of a minimal system of the suite with the packages in it."""
     source = apt.Suite(suite)
+    # without root, mmdebstrap works as other users, to whom the cache and most homes are closed
+    temporary = str(tar.parent) if os.geteuid() == 0 else "/var/tmp"
     base = suite.removesuffix("-backports")  # where mmdebstrap finds what is essential
     ui.run(["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=essential",
             "--format=tar", '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Retries "3"',
@@ -42,7 +44,7 @@ def mmdebstrap(suite, packages, tar, log, hooks=()):
             *[f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED],
             *[f"--customize-hook={hook}" for hook in hooks],
             f"--include={','.join(packages)}", base, tar, *source.mmdebstrap_sources()],
-           log, env={"TMPDIR": str(cache.root())}, what=f"mmdebstrap of Debian {suite}")
+           log, env={"TMPDIR": temporary}, what=f"mmdebstrap of Debian {suite}")
 
 
 def unpack(tar, directory, log):

@@ -2,18 +2,20 @@
 """The command line of efa-cluster."""
 
 import argparse
+import contextlib
 import json
 import os
 import select
 import shlex
 import shutil
+import signal
 import socket
 import sys
 import termios
 import threading
 import tty
 
-from . import agent, bareboot, cluster, node, runtime, ui
+from . import agent, cluster, node, runtime, ui
 from .cluster import Cluster
 
 ALL = "all"
@@ -83,7 +85,7 @@ def _up_parser(commands):
     parser.add_argument("--nics", type=int, default=1, metavar="K", help="EFA devices of a node (default: 1)")
     parser.add_argument("--generation", type=int, default=2, metavar="G", help="of the devices, 0 to 3 (default: 2)")
     _add_image_options(parser)
-    parser.add_argument("--accel", choices=bareboot.ACCELS, default="tcg",
+    parser.add_argument("--accel", choices=node.ACCELS, default="tcg",
                         help="how CPUs are emulated (default: tcg; auto uses KVM if it works)")
     parser.add_argument("--device", default="", metavar="PROP=VALUE,…", help="more properties of every EFA device")
     parser.add_argument("--trace", action="append", default=[], metavar="PATTERN",
@@ -120,7 +122,7 @@ def _look_parsers(commands):
     parser.add_argument("node", metavar="NODE", help="number of a node")
     parser = _add(commands, "logs", _logs, "print what a node's console has shown")
     parser.add_argument("node", metavar="NODE", help="number of a node")
-    parser.add_argument("--qemu", action="store_true", help="what QEMU has logged instead: its errors, the guest's, traces")
+    parser.add_argument("--qemu", action="store_true", help="what QEMU has logged instead")
     parser = _add(commands, "ps", _ps, "list clusters and their nodes", named=False)
     parser.add_argument("--json", action="store_true", help="for programs")
     parser = _add(commands, "qmp", _qmp, "run a command on a node's QEMU monitor and print its JSON answer")
@@ -156,7 +158,7 @@ def _up(args):
 
 def _print_commands(config):
     files = cluster.prepare(config)
-    config = config._replace(accel=bareboot.choose_accel(config.accel, files))
+    config = config._replace(accel=cluster.choose_accel(config.accel, files))
     directories = [files.fabric, *[files.node(index) for index in range(config.nodes)]]
     print(shlex.join(["mkdir", "-p", "-m", "0700", *[str(d) for d in directories]]))
     print(shlex.join(cluster.switch_command(config, files)))
@@ -174,10 +176,25 @@ def _exec(args):
         return target.stream(_index(args.node), command, _write, source, args.timeout)
     if args.stdin:
         raise ui.Fail("exec --stdin works with one node, not with all")
-    return max(_on_all(target, lambda index: _exec_prefixed(target, index, command, args.timeout)))
+    return _exec_on_all(target, command, args.timeout)
 
 
-def _exec_prefixed(target, index, command, timeout):
+def _exec_on_all(target, command, timeout):
+    from concurrent.futures import ThreadPoolExecutor
+    sessions = []
+    with ThreadPoolExecutor(target.config.nodes) as pool:
+        runs = [pool.submit(_exec_prefixed, target, index, command, timeout, sessions.append)
+                for index in range(target.config.nodes)]
+        try:
+            return max(run.result() for run in runs)
+        except (KeyboardInterrupt, SystemExit):
+            for session in sessions:
+                with contextlib.suppress(agent.Lost, OSError):
+                    session.signal(signal.SIGKILL)  # else the pool's end would wait for the commands
+            raise
+
+
+def _exec_prefixed(target, index, command, timeout, on_start):
     rest = {agent.STDOUT: b"", agent.STDERR: b""}
     prefix = f"node{index}: ".encode()
 
@@ -185,18 +202,11 @@ def _exec_prefixed(target, index, command, timeout):
         *lines, rest[kind] = (rest[kind] + data).split(b"\n")
         if lines:
             _write(kind, b"".join(prefix + line + b"\n" for line in lines))
-    status = target.stream(index, command, take, b"", timeout)
+    status = target.stream(index, command, take, b"", timeout, on_start)
     for kind, line in rest.items():
         if line:
             _write(kind, prefix + line + b"\n")
     return status
-
-
-def _on_all(target, work):
-    """Do the work for all nodes at once; return the results, or raise the first failure."""
-    from concurrent.futures import ThreadPoolExecutor
-    with ThreadPoolExecutor(target.config.nodes) as pool:
-        return list(pool.map(work, range(target.config.nodes)))
 
 
 def _write(kind, data, lock=threading.Lock()):
@@ -209,7 +219,9 @@ def _write(kind, data, lock=threading.Lock()):
 def _put(args):
     target = Cluster.open(args.name)
     if args.node == ALL:
-        _on_all(target, lambda index: target.put(index, args.source, args.target))
+        from concurrent.futures import ThreadPoolExecutor
+        with ThreadPoolExecutor(target.config.nodes) as pool:
+            list(pool.map(lambda index: target.put(index, args.source, args.target), range(target.config.nodes)))
     else:
         target.put(_index(args.node), args.source, args.target)
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clusters of nodes: start, use, stop."""
+"""
+Clusters of nodes: start, use, stop.
 
-import concurrent.futures
+What only starting takes is imported only there: half of the time of a short exec is Python's start.
+"""
+
 import contextlib
 import json
 import re
@@ -11,7 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import agent, apt, bareboot, node, qmp, runtime, transfer, ui
+from . import agent, node, qmp, runtime, ui
 from .agent import Result
 from .node import Config, Files
 
@@ -45,10 +48,10 @@ class Cluster:
         files = prepare(config)
         with runtime.locked(name, wait=False):
             _clear_dead(name)
-            config = config._replace(accel=bareboot.choose_accel(config.accel, files))
+            config = config._replace(accel=choose_accel(config.accel, files))
             cluster = cls(config, files)
             try:
-                cluster._launch(timeout)
+                cluster._launch(timeout, keep)
             except BaseException:
                 if not keep:
                     cluster._end()
@@ -107,9 +110,13 @@ class Cluster:
                           f"{(result.stderr or result.stdout).strip()}")
         return result
 
-    def stream(self, index, command, on_output, source=None, timeout=None):
-        """Run a command and pass its output on as it comes: on_output(agent.STDOUT or STDERR, bytes)."""
-        return agent.execute(self.node_dir(index), self.node_name(index), command, on_output, source, timeout)
+    def stream(self, index, command, on_output, source=None, timeout=None, on_start=None):
+        """
+        Run a command and pass its output on as it comes: on_output(agent.STDOUT or STDERR, bytes).
+
+        on_start(agent.Session) lets another thread send it signals.
+        """
+        return agent.execute(self.node_dir(index), self.node_name(index), command, on_output, source, timeout, on_start)
 
     def start(self, index, command, input=None):  # pylint: disable=redefined-builtin
         """Start a command in the background."""
@@ -124,10 +131,12 @@ class Cluster:
 
     def put(self, index, source, target):
         """Copy a file or directory into a node."""
+        from . import transfer
         transfer.put(self, index, Path(source), str(target))
 
     def get(self, index, source, target):
         """Copy a file or directory out of a node."""
+        from . import transfer
         transfer.get(self, index, str(source), Path(target))
 
     def qmp(self, index, command, **arguments):
@@ -161,7 +170,8 @@ class Cluster:
         if not 0 <= index < self.config.nodes:
             raise ui.Fail(f"the cluster '{self.name}' has no node {index}, only 0 to {self.config.nodes - 1}")
 
-    def _launch(self, timeout):
+    def _launch(self, timeout, keep):
+        import concurrent.futures
         deadline = time.monotonic() + timeout
         self.files.cluster.mkdir(mode=0o700)
         self.files.fabric.mkdir(mode=0o700)
@@ -170,11 +180,13 @@ class Cluster:
         children = [self._start_node(index) for index in range(self.config.nodes)]
         with concurrent.futures.ThreadPoolExecutor(self.config.nodes) as pool:
             waits = [pool.submit(self._await_ready, index, child, deadline) for index, child in enumerate(children)]
-            done, _ = concurrent.futures.wait(waits, return_when=concurrent.futures.FIRST_EXCEPTION)
-            failed = [wait.exception() for wait in done if wait.exception()]
-            if failed:
-                runtime.end(self.name)  # so that nothing waits for the other nodes
-                raise failed[0]
+            try:
+                for wait in concurrent.futures.as_completed(waits):
+                    wait.result()
+            except BaseException:
+                if not keep:
+                    runtime.end(self.name)  # else the pool's end would wait for the other nodes
+                raise
 
     def _save(self):
         saved = {"config": self.config._asdict(), "files": [str(f) for f in self.files]}
@@ -233,22 +245,31 @@ def check(config):
         value = getattr(config, field)
         if not low <= value <= high:
             raise ui.Fail(f"{option} {value}: it must be {low} to {high}")
+    from . import apt
     apt.Suite(config.suite)  # refuses one that does not exist
     return config
 
 
 def prepare(config):
     """Have everything built that the cluster needs; return its files."""
-    from . import guest, qemu  # only this needs them, and exec is to start quickly
+    from . import apt, guest, qemu
     apt.require([*HOST_PACKAGES, *qemu.RUN_PACKAGES], "running clusters")
     image = guest.image(config.suite, config.kernel)
     return Files(qemu.binary(), image.kernel, image.initrd, image.root, runtime.directory(config.name))
 
 
+def choose_accel(accel, files):
+    """Turn auto into kvm or tcg, by a trial."""
+    if accel != "auto":
+        return accel
+    from . import bareboot
+    return "kvm" if bareboot.kvm_works(files) else "tcg"
+
+
 def switch_command(config, files):
     """The exact command that runs the Ethernet switch."""
-    return ["vde_switch", "--daemon", "--rcfile", "/dev/null", "--numports", str(config.nodes + 8), "--sock", str(files.vde),
-            "--mode", "0600", "--dirmode", "0700", "--pidfile", str(files.cluster / "vde.pid")]
+    return ["vde_switch", "--daemon", "--rcfile", "/dev/null", "--numports", str(config.nodes + 8), "--mode", "0600",
+            "--dirmode", "0700", "--sock", str(files.vde), "--pidfile", str(files.cluster / "vde.pid")]
 
 
 def down(name):

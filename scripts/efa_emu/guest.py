@@ -28,6 +28,7 @@ CFLAGS = ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-Werror"]
 OUR_DIR = "usr/lib/efa"
 RDMA_TESTS = "usr/share/doc/rdma-core/tests"
 RDMA_TESTS_UNPACKED = "usr/local/share/rdma-core-tests"
+IMAGES_KEPT = 8
 FREE_BYTES = 16 << 20  # of the image, which is never written to
 
 SSHD_CONFIG = """\
@@ -40,7 +41,6 @@ LogLevel ERROR
 SSH_CONFIG = """\
 Host *
     LogLevel ERROR
-    GSSAPIAuthentication no
 """
 MKE2FS_OPTIONS = ["-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^huge_file,^resize_inode", "-m", "0",
                   "-N", "0", "-E", "lazy_itable_init=1"]
@@ -59,11 +59,12 @@ def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=()):
     packages = _packages(extra)
     inputs = _image_inputs(suite, flavour, packages)
     built = kernel.build(suite, flavour)
-    if not cache.path("image", inputs).is_dir():
-        tree = _base_tree(suite, packages)
-        cache.build("image", inputs, functools.partial(_fill_image, suite, tree, built),
-                    f"image of Debian {suite} with the {flavour} kernel")
-    directory = cache.path("image", inputs)
+    is_new = not cache.path("image", inputs).is_dir()
+    tree = _base_tree(suite, packages) if is_new else None
+    directory = cache.build("image", inputs, functools.partial(_fill_image, suite, tree, built),
+                            f"image of Debian {suite} with the {flavour} kernel")
+    if is_new:
+        cache.keep_newest("image", IMAGES_KEPT)
     return Image(built / "vmlinux", directory / "initrd", directory / "root.img", (built / "release").read_text())
 
 
@@ -169,7 +170,7 @@ def _install_ssh(root, log):
 
 
 def _unpack_rdma_tests(root, log):
-    """Debian ships rdma-core's tests as documentation, most of them compressed; Python's compiler is slow in a guest."""
+    """Debian ships rdma-core's tests as documentation, mostly compressed. Python's compiler is slow in a guest."""
     target = root / RDMA_TESTS_UNPACKED
     shutil.copytree(root / RDMA_TESTS, target / "tests")
     for packed in target.rglob("*.gz"):

@@ -126,7 +126,8 @@ def log(suite):
 
 
 def _extract_vmlinux(tree, release, target):
-    image = next(p for p in (tree / f"boot/vmlinuz-{release}", tree / f"usr/lib/modules/{release}/vmlinuz") if p.exists())
+    places = [tree / f"boot/vmlinuz-{release}", tree / f"usr/lib/modules/{release}/vmlinuz"]
+    image = next(place for place in places if place.exists())
     data = image.read_bytes()
     setup_sectors = data[0x1f1] or 4
     offset, length = struct.unpack_from("<II", data, 0x248)

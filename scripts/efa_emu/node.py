@@ -13,10 +13,11 @@ NICS_MAX = 32
 GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-b200.48xlarge"}
 """Device generations (PCI device ID 0xefa0 + generation), and an instance type that has such a device."""
 
+ACCELS = ("auto", "kvm", "tcg")
 MACHINE = "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off"
 TCG = "tcg,tb-size=64"
-# "rep movsb" and "rep stosb" are loops of single bytes under TCG; without their flags Linux and libc copy by words, 4 to 16
-# times as fast. Five-level page tables only lengthen TLB misses.
+# "rep movsb" and "rep stosb" are loops of single bytes under TCG; without their flags Linux and libc copy by words,
+# 4 to 16 times as fast. Five-level page tables only lengthen TLB misses.
 CPU = {"tcg": "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc,-la57", "kvm": "host"}
 KERNEL_ARGS = [
     "console=ttyS0", "quiet", "loglevel=4", "panic=-1", "tsc=reliable", "no_timer_check", "mitigations=off",

@@ -35,18 +35,14 @@ class Process(NamedTuple):
 
 
 def base():
-    """The directory of all clusters of this user."""
+    """The directory of all clusters of this user; it is there while one of them is."""
     uid = os.geteuid()
     named = os.environ.get("XDG_RUNTIME_DIR")
     if named and _is_private(named):
         path = Path(named, "efa-emu")
     else:
         path = Path(f"/tmp/efa-emu-{uid}")
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as e:
-        raise ui.Fail(f"cannot create {path}: {e.strerror}; set XDG_RUNTIME_DIR to a directory of yours") from e
-    if not _is_private(path):
+    if os.path.lexists(path) and not _is_private(path):
         raise ui.Fail(f"{path} must be a directory that belongs to you alone; remove it, or set XDG_RUNTIME_DIR")
     return path
 
@@ -65,27 +61,38 @@ def directory(name):
 
 def names():
     """The clusters that run or have left files."""
-    there = {p.name for p in base().iterdir() if p.is_dir() and NAME.fullmatch(p.name)}
-    marked = {Path(mark).parent.name for mark in _marked().values() if Path(mark).parent.parent == base()}
+    here = base()
+    there = {p.name for p in here.glob("*") if p.is_dir() and NAME.fullmatch(p.name)}
+    marked = {Path(mark).parent.name for mark in _marked().values() if Path(mark).parent.parent == here}
     return sorted(there | marked)
 
 
 @contextlib.contextmanager
 def locked(name, wait=True):
     """Hold the right to start and stop parts of a cluster."""
-    path = base() / f"{name}.lock"
-    fd = _lock(path, name, wait)
-    while not _is_still(path, fd):  # its last holder has removed the cluster
+    fd = _lock(name, wait)
+    while not _is_still(base() / f"{name}.lock", fd):  # its last holder has removed the cluster
         os.close(fd)
-        fd = _lock(path, name, wait)
+        fd = _lock(name, wait)
     try:
         yield
     finally:
         os.close(fd)
 
 
-def _lock(path, name, wait):
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _open_lock(name):
+    while True:
+        here = base()
+        try:
+            here.mkdir(mode=0o700, exist_ok=True)
+        except OSError as e:
+            raise ui.Fail(f"cannot create {here}: {e.strerror}; set XDG_RUNTIME_DIR to a directory of yours") from e
+        with contextlib.suppress(FileNotFoundError):  # another's down has just removed the directory
+            return os.open(here / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(name, wait):
+    fd = _open_lock(name)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,10 +148,12 @@ def end(name, role=None):
 
 
 def remove(name):
-    """Remove a cluster's files; its processes have been ended. Removing the lock is up to whoever holds it."""
+    """Remove a cluster's files, the lock included, which the caller holds; its processes have been ended."""
     shutil.rmtree(directory(name), ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(base() / f"{name}.lock")
+    with contextlib.suppress(OSError):  # other clusters are there
+        base().rmdir()
 
 
 def _await_end(process, fd, deadline):
