@@ -227,6 +227,47 @@ static void test_doorbells(void)
     hosts_free();
 }
 
+/* A deep queue, filled at once: some now, the rest soon, all in order. */
+static void test_deep(void)
+{
+    const unsigned depth = 1024;
+    Host *h = half_host();
+    uint64_t aq = host_alloc(h, depth * 64, 4096);
+    uint64_t acq = host_alloc(h, depth * 64, 4096);
+    EfaAqEntry *cmd = host_ptr(h, aq);
+    EfaAcqEntry *cqe = host_ptr(h, acq);
+    unsigned i, lap;
+
+    reg_write_pair(h, A_AQ_BASE_LO, aq);
+    reg_write(h, A_AQ_CAPS, 64 << 16 | depth);
+    reg_write_pair(h, A_ACQ_BASE_LO, acq);
+    reg_write(h, A_ACQ_CAPS, 64 << 16 | depth);
+    for (lap = 0; lap < 3; lap++) {
+        for (i = 0; i < depth; i++) {
+            cmd[i] = CMD(EfaAqEntry, EFA_ADMIN_ALLOC_MR);
+            cmd[i].common.command_id = i;
+            cmd[i].common.flags = !(lap & 1);
+        }
+        reg_write(h, A_AQ_PROD_DB, (lap + 1) * depth);
+        settle();
+        for (i = 0; i < depth; i++) {
+            g_assert_cmpuint(cqe[i].command, ==, i);
+            g_assert_cmpuint(cqe[i].flags, ==, !(lap & 1));
+            g_assert_cmpuint(cqe[i].sq_head_indx, ==, lap * depth + i + 1);
+        }
+    }
+    /* a reset with most of them to come: they never do */
+    for (i = 0; i < depth; i++) {
+        cmd[i].common.flags = 0;
+    }
+    reg_write(h, A_AQ_PROD_DB, 4 * depth);
+    reg_write(h, A_DEV_CTL, 1);
+    h->dma_seen = false;
+    settle();
+    g_assert_false(h->dma_seen);
+    hosts_free();
+}
+
 /* 13.1: configurations that keep the queues off */
 static void test_bad_setup(void)
 {
@@ -495,6 +536,7 @@ int main(int argc, char **argv)
     g_test_add_func("/admin/wrap", test_wrap);
     g_test_add_func("/admin/phase", test_phase);
     g_test_add_func("/admin/doorbells", test_doorbells);
+    g_test_add_func("/admin/deep", test_deep);
     g_test_add_func("/admin/bad-setup", test_bad_setup);
     g_test_add_func("/admin/relatch", test_relatch);
     g_test_add_func("/admin/intr-mask", test_intr_mask);
