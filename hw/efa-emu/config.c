@@ -31,7 +31,7 @@ void efa_config_init(EfaConfig *cfg, uint8_t generation)
     *cfg = (EfaConfig) {
         .generation = generation,
         .num_vectors = 32,
-        .mtu = 8928,
+        .mtu = EFA_MAX_MTU,
         .max_qp = EFA_DB_MAX_QPS,
         .max_sq_depth = 4096,
         .max_rq_depth = 8192,
@@ -72,7 +72,7 @@ bool efa_config_check(const EfaConfig *cfg, GError **errp)
     } limits[] = {
         { "generation", cfg->generation, 0, EFA_NUM_GENERATIONS - 1 },
         { "vectors", cfg->num_vectors, 1, 256 },
-        { "mtu", cfg->mtu, 256, 8928 },
+        { "mtu", cfg->mtu, 256, EFA_MAX_MTU },
         { "max-qp", cfg->max_qp, 1, EFA_DB_MAX_QPS },
         { "max-sq-depth", cfg->max_sq_depth, 1, 32768, true },
         { "max-rq-depth", cfg->max_rq_depth, 1, 32768, true },

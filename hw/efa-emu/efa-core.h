@@ -20,6 +20,8 @@
 /* Doorbells of one UAR; no two UARs share such a page (section 10.6). */
 #define EFA_DB_PAGE_SIZE        4096
 #define EFA_MAX_UARS            256
+/* Payload of one message; with the 40 bytes of UD it must fit a CQE. */
+#define EFA_MAX_MTU             8928
 #define EFA_DB_BAR_SIZE         (EFA_MAX_UARS * EFA_DB_PAGE_SIZE)
 /* What a doorbell page has room for. */
 #define EFA_DB_MAX_QPS          (EFA_DB_PAGE_SIZE / 2 / 8)

@@ -127,6 +127,7 @@ static void efa_net_input(EfaCore *core, EfaPeer *peer, const uint8_t *data,
     memcpy(&hdr, data, sizeof(hdr));
     if (hdr.version != EFA_PKT_VERSION ||
         le32_to_cpu(hdr.payload_len) != len - sizeof(hdr) ||
+        len - sizeof(hdr) > EFA_MAX_MTU ||
         memcmp(hdr.src_gid, peer->gid.raw, sizeof(hdr.src_gid)) ||
         memcmp(hdr.dst_gid, core->cfg.gid.raw, sizeof(hdr.dst_gid))) {
         core->stats.bad_packets++;

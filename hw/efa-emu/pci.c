@@ -531,7 +531,7 @@ static const Property efa_properties[] = {
     DEFINE_PROP_STRING("fabric", EfaState, fabric_dir),
     DEFINE_PROP_STRING("gid", EfaState, gid),
     DEFINE_PROP_UINT32("vectors", EfaState, cfg.num_vectors, 32),
-    DEFINE_PROP_UINT32("mtu", EfaState, cfg.mtu, 8928),
+    DEFINE_PROP_UINT32("mtu", EfaState, cfg.mtu, EFA_MAX_MTU),
     DEFINE_PROP_UINT32("max-qp", EfaState, cfg.max_qp, EFA_DB_MAX_QPS),
     DEFINE_PROP_UINT32("max-sq-depth", EfaState, cfg.max_sq_depth, 4096),
     DEFINE_PROP_UINT32("max-rq-depth", EfaState, cfg.max_rq_depth, 8192),

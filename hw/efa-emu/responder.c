@@ -34,7 +34,8 @@ void efa_rx_ud(EfaCore *core, const EfaRxMsg *msg)
     uint8_t grh[EFA_UD_GRH_SIZE];
     EfaCompStatus status;
 
-    if (!qp || qp->type != EFA_QP_TYPE_UD || !efa_qp_can_receive(qp)) {
+    if (!qp || qp->type != EFA_QP_TYPE_UD || !efa_qp_can_receive(qp) ||
+        msg->opcode != EFA_IO_SEND) {
         core->stats.rx_drops++;
         trace_efa_rx_drop(msg->dst_qpn, "no QP to take it");
         return;

@@ -586,12 +586,16 @@ static int64_t efa_srd_retransmit(EfaCore *core, EfaPeer *peer, int64_t now)
     return next;
 }
 
+/* Does work depend on a sign of life? One that was refused has seen one. */
+static bool efa_peer_waits(const EfaPeer *peer)
+{
+    return peer->tx_unacked || peer->waiting.length;
+}
+
 /* Nothing heard for too long, be it no answer or no way there at all. */
 static bool efa_srd_given_up(EfaCore *core, EfaPeer *peer, int64_t now)
 {
-    bool waits = peer->tx_unacked || !g_queue_is_empty(&peer->waiting);
-
-    if (!waits || now - peer->progress < efa_peer_timeout(core)) {
+    if (!efa_peer_waits(peer) || now - peer->progress < efa_peer_timeout(core)) {
         return false;
     }
     core->stats.unresponsive_remote_events++;
@@ -612,14 +616,11 @@ static void efa_srd_peer_timers(EfaCore *core, EfaPeer *peer, int64_t now)
         if (!efa_srd_given_up(core, peer, now)) {
             int64_t retry = efa_srd_retry_rnr(core, peer, now);
             int64_t resend = efa_srd_retransmit(core, peer, now);
+            int64_t give_up = efa_peer_waits(peer)
+                ? peer->progress + efa_peer_timeout(core) : INT64_MAX;
 
-            peer->scan_at = MIN(peer->scan_at, MIN(retry, resend));
-            if (!g_queue_is_empty(&peer->waiting)) {
-                peer->scan_at = MIN(peer->scan_at,
-                                    MAX(peer->progress +
-                                        efa_peer_timeout(core),
-                                        now + EFA_RTO_NS));
-            }
+            peer->scan_at = MIN(MIN(peer->scan_at, give_up),
+                                MIN(retry, resend));
         }
     }
 }

@@ -452,7 +452,7 @@ static void test_malformed(void)
     lone_free(&l);
 }
 
-/* More bytes than any device of ours sends: never more than was posted. */
+/* More bytes than any device sends are no packet; never more than was posted. */
 static void test_oversized(void)
 {
     Lone l = lone_new(EFA_QP_TYPE_SRD);
@@ -460,9 +460,16 @@ static void test_oversized(void)
 
     memset(big, 0xee, 16000);
     memset(l.e->rx.p, 0, 65536);
-    post(&l, 1, 8928);
-    g_assert_cmpint(ask(&l, request(&l, big, 16000)), ==, 11);
+    post(&l, 1, 8927);
+    g_assert_cmpint(ask(&l, request(&l, big, 16000)), ==, -1);
+    g_assert_cmpint(ask(&l, request(&l, big, 8929)), ==, -1);
+    g_assert_cmpint(ask(&l, request(&l, big, 8928)), ==, 11);
     g_assert_cmpuint(l.e->rx.p[0], ==, 0);
+    g_assert_cmpint(ask(&l, request(&l, big, 8927)), ==, 0);
+    g_assert_cmpuint(cq_next(l.e->rcq).length, ==, 8927);
+    g_assert_cmpuint(l.e->rx.p[8926], ==, 0xee);
+    g_assert_cmpuint(l.e->rx.p[8927], ==, 0);
+    post(&l, 2, 8928);
     g_assert_cmpint(ask(&l, request(&l, big, 8928)), ==, 0);
     g_assert_cmpuint(l.e->rx.p[8927], ==, 0xee);
     g_assert_cmpuint(l.e->rx.p[8928], ==, 0);
