@@ -15,7 +15,7 @@ import termios
 import threading
 import tty
 
-from . import agent, cluster, node, runtime, ui
+from . import agent, bench, cluster, node, runtime, ui
 from .cluster import Cluster
 
 ALL = "all"
@@ -28,7 +28,6 @@ examples:
   efa-cluster exec all -- uname -r        run it in every node
   efa-cluster down                        stop the nodes, remove every trace
 """
-
 
 TIMED_OUT = 124  # the status, as of timeout(1)
 
@@ -54,6 +53,7 @@ def _parser():
     _copy_parsers(commands)
     _look_parsers(commands)
     _down_parser(commands)
+    bench.add_parser(commands)
     return parser
 
 

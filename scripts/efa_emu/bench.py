@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+The command efa-cluster bench: SRD of the EFA device against Soft-RoCE and TCP over virtio-net.
+
+Everything runs in the same two machines and takes turns, so that what slows the host down slows all of them down.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+from pathlib import Path
+from typing import NamedTuple
+
+from . import guest, perftest, ui
+from .cluster import Cluster
+from .perftest import Test
+
+DEFAULT_ROUNDS = 5
+LIMIT_SECONDS = 120
+KERNEL = "generic"  # cloud kernels have no Soft-RoCE
+RXE = "rxe0"
+RXE_GID = 1  # its IPv4 address
+ADD_RXE = f"modprobe -qa crc32_generic; modprobe rdma_rxe && rdma link add {RXE} type rxe netdev eth0"
+QPERF_PORT = 19765
+QPERF_SECONDS = 2
+QPERF_UNITS = {"ns": 1e-3, "us": 1, "ms": 1e3, "sec": 1e6, "bytes/sec": 2**-20, "KB/sec": 1e3 / 2**20,
+               "MB/sec": 1e6 / 2**20, "GB/sec": 1e9 / 2**20}  # into us and MiB/s
+
+
+class Sample(NamedTuple):
+    """What one run says; p99 is None where the tool does not tell."""
+    median: float
+    average: float
+    p99: float
+
+
+class Subject(NamedTuple):
+    """One thing that is measured: title for the table, and a perftest run or the name of one of qperf's tests."""
+    title: str
+    test: object
+    size: int
+
+    @property
+    def is_latency(self):
+        """A latency in us, the lower the better; otherwise a bandwidth in MiB/s."""
+        return "lat" in (self.test if isinstance(self.test, str) else self.test.tool)
+
+
+SUBJECTS = {
+    "srd_lat_64": Subject("EFA, SRD", Test("ib_send_lat", "SRD", 64, 2000), 64),
+    "rxe_ud_lat_64": Subject("Soft-RoCE, UD", Test("ib_send_lat", "UD", 64, 1000, (), RXE, RXE_GID), 64),
+    "tcp_lat_64": Subject("TCP", "tcp_lat", 64),
+    "srd_bw_4k": Subject("EFA, SRD", Test("ib_send_bw", "SRD", 4096, 20000, (perftest.NO_PEAK,)), 4096),
+    "rxe_rc_bw_4k": Subject("Soft-RoCE, RC", Test("ib_send_bw", "RC", 4096, 1000, (), RXE, RXE_GID), 4096),
+    "tcp_bw_4k": Subject("TCP", "tcp_bw", 4096),
+}
+RATIOS = {
+    "srd_lat_64_vs_rxe_ud": ("srd_lat_64", "rxe_ud_lat_64"),
+    "srd_lat_64_vs_tcp": ("srd_lat_64", "tcp_lat_64"),
+    "srd_bw_4k_vs_rxe_rc": ("srd_bw_4k", "rxe_rc_bw_4k"),
+    "srd_bw_4k_vs_tcp": ("srd_bw_4k", "tcp_bw_4k"),
+}
+
+
+def add_parser(commands):
+    """Add the command to those of efa-cluster."""
+    parser = commands.add_parser("bench", help="measure SRD against Soft-RoCE and TCP between two machines",
+                                 description="Measure SRD against Soft-RoCE and TCP between the same two machines.")
+    parser.set_defaults(run=run)
+    parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N",
+                        help=f"how often everything is measured (default: {DEFAULT_ROUNDS})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
+    parser.add_argument("--suite", default=guest.DEFAULT_SUITE,
+                        help=f"Debian suite of the machines (default: {guest.DEFAULT_SUITE})")
+
+
+def run(args):
+    """Measure, print, and write what --json asks for; return the exit status."""
+    if args.rounds < 1:
+        raise ui.Fail(f"--rounds {args.rounds}: it must be 1 or more")
+    perftest.check_writable(args.json)
+    with ui.step("booting two virtual machines"):
+        cluster = Cluster.up(f"bench-{os.getpid()}", n=2, suite=args.suite, kernel=KERNEL)
+    with cluster:
+        results = measure(cluster, args.rounds)
+    show(results)
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+def measure(cluster, rounds):
+    """Measure everything so many times, taking turns; return what --json writes."""
+    for index in range(2):
+        added = cluster.exec(index, ADD_RXE, check=False)
+        if added.status != 0:
+            raise ui.Fail(f"cannot set up Soft-RoCE on {cluster.node_name(index)}: {added.stderr.strip()}\n"
+                          f"{cluster.exec(index, 'dmesg | tail -n 3').stdout}")
+    server = cluster.start(0, ["qperf"])
+    try:
+        cluster.wait_port(0, QPERF_PORT)
+        samples = {name: [] for name in SUBJECTS}
+        for number in range(rounds):
+            with ui.step(f"round {number + 1} of {rounds}"):
+                for name, subject in SUBJECTS.items():
+                    samples[name].append(_sample(cluster, subject))
+    finally:
+        server.kill()
+    values = {name: _summary(SUBJECTS[name], taken) for name, taken in samples.items()}
+    ratios = {name: _ratio(values, *pair) for name, pair in RATIOS.items()}
+    return {"ratios": ratios, "values": values, "machine": _machine(cluster)}
+
+
+def show(results):
+    """Print the results as tables."""
+    values = results["values"]
+    for is_latency, title in ((True, "64 B latency, us"), (False, "4 KiB bandwidth, MiB/s")):
+        ui.say(f"\n{title:28} {'median':>9} {'average':>9} {'99 %':>9}")
+        for name, subject in SUBJECTS.items():
+            if subject.is_latency == is_latency:
+                ui.say(f"  {subject.title:26} " + " ".join(
+                    f"{values[name][key]:9.1f}" for key in ("median", "average", "p99")))
+    ui.say("\nhow much better SRD is, by the medians")
+    for name, (_, other) in RATIOS.items():
+        what = "latency" if SUBJECTS[other].is_latency else "bandwidth"
+        ui.say(f"  {what + ' against ' + SUBJECTS[other].title:36} {results['ratios'][name]:9.1f} x")
+
+
+def _sample(cluster, subject):
+    if isinstance(subject.test, str):
+        value = _qperf(cluster, subject)
+        return Sample(value, value, None)
+    [row] = perftest.run(cluster, subject.test, limit=LIMIT_SECONDS)
+    if subject.is_latency:
+        return Sample(row["t_median"], row["t_avg"], row["p99"])
+    return Sample(row["average"], row["average"], None)
+
+
+def _qperf(cluster, subject):
+    said = cluster.exec(1, ["qperf", "-t", str(QPERF_SECONDS), "-m", str(subject.size), "node0", subject.test],
+                        timeout=LIMIT_SECONDS).stdout
+    found = re.search(r"(?:latency|bw)\s*=\s*([\d.,]+) (\S+)", said)
+    if not found or found.group(2) not in QPERF_UNITS:
+        raise ui.Fail(f"cannot read what qperf printed: {said.strip()}")
+    return float(found.group(1).replace(",", "")) * QPERF_UNITS[found.group(2)]
+
+
+def _summary(subject, samples):
+    """Medians over the rounds. Where a tool tells no p99, it is the round that 99 % of them are no worse than."""
+    medians = [sample.median for sample in samples]
+    p99s = [sample.p99 for sample in samples if sample.p99 is not None]
+    worst_first = sorted(medians, reverse=subject.is_latency)
+    return {"median": statistics.median(medians), "average": statistics.mean(s.average for s in samples),
+            "p99": statistics.median(p99s) if p99s else worst_first[len(worst_first) // 100],
+            "unit": "us" if subject.is_latency else "MiB/s", "rounds": medians}
+
+
+def _ratio(values, ours, other):
+    ours_value, other_value = values[ours]["median"], values[other]["median"]
+    return other_value / ours_value if SUBJECTS[ours].is_latency else ours_value / other_value
+
+
+def _machine(cluster):
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    return {"cpu": cpu.group(1) if cpu else platform.machine(), "cpus": len(os.sched_getaffinity(0)),
+            "kernel": platform.release(), "accel": cluster.config.accel, "suite": cluster.config.suite,
+            "guest_kernel": cluster.exec(0, ["uname", "-r"]).stdout.strip(), "load": os.getloadavg()[0]}
