@@ -55,7 +55,7 @@ class Test(NamedTuple):
 class Run:
     """A test that is under way: the server on one node, the client on another."""
 
-    def __init__(self, cluster, test, server=0, client=1):
+    def __init__(self, cluster, test, server=0, client=1, client_device=""):
         self.test = test
         self._nodes = f"{cluster.node_name(server)} and {cluster.node_name(client)}"
         port = next(_ports)
@@ -63,7 +63,7 @@ class Run:
         self.client = None
         try:
             cluster.wait_port(server, port)
-            words = test.words(_device(cluster, client, test), port)
+            words = test.words(client_device or _device(cluster, client, test), port)
             self.client = cluster.start(client, [*words, f"node{server}"])
         except BaseException:
             self.kill()
