@@ -14,8 +14,6 @@ from pathlib import Path
 
 from . import cache, ui
 
-DEFAULT_ARCHIVE = "http://deb.debian.org/debian"
-DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
 KEYRING_PACKAGE = "debian-archive-keyring"
 KEYRINGS = [Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
             Path("/usr/share/keyrings/debian-archive-keyring.pgp")]
@@ -65,7 +63,7 @@ class Suite:
         self.log = cache.log(f"apt-{name}")
 
     def update(self, force=False):
-        """Fetch the package lists, unless they are fresh; from Debian's own mirror if the machine's fails."""
+        """Fetch the package lists, unless they are fresh."""
         with cache.exclusive(f"apt-{self.name}"):
             stamp = self.dir / "updated"
             if not force and stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_FRESH_SECONDS:
@@ -75,13 +73,14 @@ class Suite:
             stamp.touch()
 
     def _fetch_lists(self):
-        first, second = machine_mirrors(), default_mirrors()
+        archive, security = machine_mirrors()
+        if security:
+            return self._fetch_lists_from((archive, security))
+        uri, key = archive
         try:
-            self._fetch_lists_from(first)
-        except ui.Fail:
-            if first == second:
-                raise
-            self._fetch_lists_from(second)
+            return self._fetch_lists_from((archive, (f"{uri}-security", key)))
+        except ui.Fail:  # the machine names no security mirror and there is none beside its archive
+            return self._fetch_lists_from((archive, None))
 
     def _fetch_lists_from(self, mirrors):
         self._write(mirrors)
@@ -107,7 +106,10 @@ class Suite:
         archive, security = mirrors
         lines = []
         for part in SUITES[self.name]:
-            uri, keyring = security if part.endswith("-security") else archive
+            is_security = part.endswith("-security")
+            if is_security and not security:
+                continue
+            uri, keyring = security if is_security else archive
             stale_ok = " check-valid-until=no" if part == "sid" else ""  # mirrors of sid are often behind
             lines.append(f"{kind} [signed-by={keyring}{stale_ok}] {uri} {part} main")
         return lines
@@ -178,21 +180,17 @@ def compare_versions(a, b):
     return 0 if is_("eq") else (-1 if is_("lt") else 1)
 
 
-def default_mirrors():
-    """Debian's own mirrors: ((archive, keyring), (security, keyring))."""
-    return (DEFAULT_ARCHIVE, keyring()), (DEFAULT_SECURITY, keyring())
-
-
 def machine_mirrors():
-    """The mirrors this machine's apt uses for Debian, in the form of default_mirrors()."""
-    archive, security = default_mirrors()
+    """The mirrors this machine's apt uses for Debian: (archive, keyring), and the same of security or None."""
+    archive = security = None
     for uri, suites, signed_by in _machine_sources():
-        is_security = any(s.endswith("-security") for s in suites)
         found = (uri.rstrip("/"), signed_by if signed_by.startswith("/") and Path(signed_by).exists() else keyring())
-        if is_security and security[0] == DEFAULT_SECURITY:
-            security = found
-        elif not is_security and archive[0] == DEFAULT_ARCHIVE:
-            archive = found
+        if any(s.endswith("-security") for s in suites):
+            security = security or found
+        else:
+            archive = archive or found
+    if not archive:
+        raise ui.Fail("apt on this machine names no Debian archive; add one to /etc/apt/sources.list")
     return archive, security
 
 

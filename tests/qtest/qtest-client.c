@@ -568,7 +568,7 @@ static void dirs_remove_on_failure(int sig)
 char *dir_new(void)
 {
     GError *err = NULL;
-    char *dir = g_dir_make_tmp("efa-qtest-XXXXXX", &err);
+    char *dir = g_dir_make_tmp(NULL, &err);
 
     g_assert_no_error(err);
     if (!dirs) {

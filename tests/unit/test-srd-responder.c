@@ -607,7 +607,7 @@ static void test_fuzz(void)
 /* The same over the shared memory fabric as it is. */
 static void test_shm(void)
 {
-    g_autofree char *dir = g_dir_make_tmp("efa-test-XXXXXX", NULL);
+    g_autofree char *dir = g_dir_make_tmp(NULL, NULL);
     EfaConfig ca = test_config(1), cb = test_config(2);
     Host *ha, *hb;
     End *a, *b;
