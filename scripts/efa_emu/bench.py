@@ -3,21 +3,22 @@
 The command efa-cluster bench: SRD of the EFA device against Soft-RoCE and TCP over virtio-net.
 
 Everything runs in the same two machines and takes turns, so that what slows the host down slows all of them down.
+
+efa-cluster imports this with every command: what only a run takes is imported only there.
 """
 
 import json
 import os
-import platform
 import re
-import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from . import guest, perftest, ui
+from . import node, perftest, ui
 from .cluster import Cluster
 from .perftest import Test
 
 DEFAULT_ROUNDS = 5
+DEFAULT_SUITE = node.Config("").suite
 LIMIT_SECONDS = 120
 KERNEL = "generic"  # cloud kernels have no Soft-RoCE
 RXE = "rxe0"
@@ -72,8 +73,8 @@ def add_parser(commands):
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N",
                         help=f"how often everything is measured (default: {DEFAULT_ROUNDS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
-    parser.add_argument("--suite", default=guest.DEFAULT_SUITE,
-                        help=f"Debian suite of the machines (default: {guest.DEFAULT_SUITE})")
+    parser.add_argument("--suite", default=DEFAULT_SUITE,
+                        help=f"Debian suite of the machines (default: {DEFAULT_SUITE})")
 
 
 def run(args):
@@ -149,6 +150,7 @@ def _qperf(cluster, subject):
 
 def _summary(subject, samples):
     """Medians over the rounds. Where a tool tells no p99, it is the round that 99 % of them are no worse than."""
+    import statistics
     medians = [sample.median for sample in samples]
     p99s = [sample.p99 for sample in samples if sample.p99 is not None]
     worst_first = sorted(medians, reverse=subject.is_latency)
@@ -163,6 +165,7 @@ def _ratio(values, ours, other):
 
 
 def _machine(cluster):
+    import platform
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     return {"cpu": cpu.group(1) if cpu else platform.machine(), "cpus": len(os.sched_getaffinity(0)),
             "kernel": platform.release(), "accel": cluster.config.accel, "suite": cluster.config.suite,
