@@ -42,8 +42,9 @@ class Peer:
         caps = QPCap(max_send_wr=RECEIVES, max_recv_wr=RECEIVES, max_send_sge=1, max_recv_sge=1)
         kind = efadv.EfaQPInitAttr()
         kind.driver_qp_type = efa_e.EFADV_QP_DRIVER_TYPE_SRD
-        self.qp = efadv.SRDQPEx(self.context, QPInitAttrEx(
-            qp_type=e.IBV_QPT_DRIVER, scq=self.cq, rcq=self.cq, cap=caps, pd=self.pd, comp_mask=e.IBV_QP_INIT_ATTR_PD), kind)
+        init = QPInitAttrEx(qp_type=e.IBV_QPT_DRIVER, scq=self.cq, rcq=self.cq, cap=caps, pd=self.pd,
+                            comp_mask=e.IBV_QP_INIT_ATTR_PD)
+        self.qp = efadv.SRDQPEx(self.context, init, kind)
         attr = QPAttr(port_num=1)
         attr.qkey, attr.pkey_index = QKEY, 0
         self.qp.to_rts(attr)
@@ -97,9 +98,11 @@ class Peer:
         return self.drain()
 
     def sink(self):
-        """Receive until another command comes."""
+        """Receive until another command comes, and then what had arrived by then."""
         while not _command_waits():
             self._poll()
+        while self._poll():
+            pass
         return self.counts()
 
     def drain(self):
@@ -137,6 +140,7 @@ class Peer:
         self.qp.post_recv(RecvWR(wr_id=slot, num_sge=1, sg=[entry]))
 
     def _poll(self):
+        """Handle completions; how many there were."""
         _, completions = self.cq.poll(32)
         for wc in completions:
             slot = wc.wr_id & (IS_SEND - 1)
@@ -150,6 +154,7 @@ class Peer:
             elif wc.status == e.IBV_WC_SUCCESS:
                 self._verify(self.receive_mr.read(wc.byte_len, slot * SLOT_BYTES))
                 self._post_receive(slot)
+        return len(completions)
 
     def _verify(self, message):
         sender, sequence = HEAD.unpack_from(message)

@@ -144,7 +144,8 @@ def test_bad_input(env):
         errors = [line for line in done.stderr.splitlines() if line.startswith("efa-emu: ")]
         assert len(errors) == 1 and named in errors[0] and "Traceback" not in done.stderr, (words, done.stderr)
         assert name not in _names(env), words
-    for words, named in ((["exec", "7", "--", "true"], "7"), (["exec", "x", "--", "true"], "x"), (["exec", "0"], "command")):
+    cases = [(["exec", "7", "--", "true"], "7"), (["exec", "x", "--", "true"], "'x'"), (["exec", "0"], "no command")]
+    for words, named in cases:
         done = _tool(env, words[0], "--name", env.cluster.name, *words[1:], status=1)
         assert named in done.stderr and len(done.stderr.splitlines()) == 1, (words, done.stderr)
     used = _tool(env, "up", "--name", env.cluster.name, status=1).stderr
