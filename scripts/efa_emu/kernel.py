@@ -23,8 +23,8 @@ BUILD_PACKAGES = ["bash", "bzip2", "gcc", "kmod", "libc6-dev", "linux-source", "
 # Modules by stage. A name with a question mark may be missing, where a kernel has it built in or not at all.
 BOOT_MODULES = ["virtio_pci?", "virtio_blk", "crc32c_generic?", "ext4?", "overlay", "virtio_console?"]
 NODE_MODULES = ["virtio_net", "ib_uverbs", "efa"]
-MORE_MODULES = ["ib_umad?", "rdma_ucm?", "rdma_rxe?", "siw?", "udmabuf?", "sch_netem?", "tun?", "veth?", "9p?",
-                "9pnet_virtio?", "vfio_pci?", "virtio_rng?", "configs?"]
+MORE_MODULES = ["ib_umad?", "rdma_ucm?", "rdma_rxe?", "crc32_generic?", "siw?", "udmabuf?", "sch_netem?", "tun?",
+                "veth?", "9p?", "9pnet_virtio?", "vfio_pci?", "virtio_rng?", "configs?"]
 
 STOCK_DRIVER = "drivers/infiniband/hw/efa"
 # The image's dependencies (an initramfs generator) are of no use here, so it is unpacked and not installed.
