@@ -135,6 +135,19 @@ static EfaAdminStatus efa_admin_execute(EfaCore *core, EfaAdminCmd *cmd)
     return status;
 }
 
+/* The rings cannot be used: told in DEV_STS, ends with the next reset. */
+static void efa_set_fatal(EfaCore *core, const char *why)
+{
+    if (!core->fatal) {
+        core->fatal = true;
+        core->regs[R_DEV_STS] = FIELD_DP32(core->regs[R_DEV_STS], DEV_STS,
+                                           FATAL_ERROR, 1);
+        efa_guest_error("fatal error: %s", why);
+        trace_efa_fatal(why);
+        efa_aenq_post(core, EFA_ADMIN_FATAL_ERROR, 0);
+    }
+}
+
 static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
                                EfaAdminStatus status)
 {
@@ -162,18 +175,6 @@ static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
         return;
     }
     efa_admin_irq(core, acq->vector);
-}
-
-void efa_set_fatal(EfaCore *core, const char *why)
-{
-    if (!core->fatal) {
-        core->fatal = true;
-        core->regs[R_DEV_STS] = FIELD_DP32(core->regs[R_DEV_STS], DEV_STS,
-                                           FATAL_ERROR, 1);
-        efa_guest_error("fatal error: %s", why);
-        trace_efa_fatal(why);
-        efa_aenq_post(core, EFA_ADMIN_FATAL_ERROR, 0);
-    }
 }
 
 void efa_admin_run(EfaCore *core)

@@ -28,28 +28,12 @@ uint32_t efa_config_device_caps(const EfaConfig *cfg)
 
 void efa_config_init(EfaConfig *cfg, uint8_t generation)
 {
+#define SET_DEFAULT(_type, _field, _name, _value)   ._field = _value,
     *cfg = (EfaConfig) {
         .generation = generation,
-        .num_vectors = 32,
-        .mtu = EFA_MAX_MTU,
-        .max_qp = EFA_DB_MAX_QPS,
-        .max_sq_depth = 4096,
-        .max_rq_depth = 8192,
-        .max_cq = EFA_DB_MAX_CQS,
-        .max_cq_depth = 32768,
-        .sub_cqs_per_cq = 1,
-        .max_send_sges = 2,
-        .max_recv_sges = 2,
-        .max_mr = 65535,
-        .max_mr_pages = 0x1000000,
-        .max_pd = 256,
-        .max_ah = 4096,
-        .max_eq = 31,
-        .max_eq_depth = 4096,
-        .max_llq_size = 256 * 1024,
-        .link_speed_gbps = 100,
-        .peer_timeout_ms = 5000,
+        EFA_CONFIG_LIMITS(SET_DEFAULT)
     };
+#undef SET_DEFAULT
 }
 
 uint64_t efa_config_llq_bar_size(const EfaConfig *cfg)
@@ -95,7 +79,8 @@ bool efa_config_check(const EfaConfig *cfg, GError **errp)
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(limits); i++) {
-        if (limits[i].value < limits[i].min || limits[i].value > limits[i].max) {
+        if (limits[i].value < limits[i].min ||
+            limits[i].value > limits[i].max) {
             g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                         "%s=%" PRIu64 " is out of range: %" PRIu64
                         " to %" PRIu64, limits[i].name, limits[i].value,

@@ -83,6 +83,32 @@ typedef struct EfaConfig {
     uint32_t peer_timeout_ms;       /* until a silent peer is given up */
 } EfaConfig;
 
+/*
+ * Limits with their defaults, in one place for the core and for the device's
+ * properties: X(property type, field, property name, default).
+ */
+#define EFA_CONFIG_LIMITS(X)                                            \
+    X(UINT32, num_vectors, "vectors", 32)                               \
+    X(UINT32, mtu, "mtu", EFA_MAX_MTU)                                  \
+    X(UINT32, max_qp, "max-qp", EFA_DB_MAX_QPS)                         \
+    X(UINT32, max_sq_depth, "max-sq-depth", 4096)                       \
+    X(UINT32, max_rq_depth, "max-rq-depth", 8192)                       \
+    X(UINT32, max_cq, "max-cq", EFA_DB_MAX_CQS)                         \
+    X(UINT32, max_cq_depth, "max-cq-depth", 32768)                      \
+    X(UINT16, sub_cqs_per_cq, "sub-cqs-per-cq", 1)                      \
+    X(UINT16, max_send_sges, "max-send-sges", 2)                        \
+    X(UINT16, max_recv_sges, "max-recv-sges", 2)                        \
+    X(UINT32, max_mr, "max-mr", 65535)                                  \
+    X(UINT32, max_mr_pages, "max-mr-pages", 0x1000000)                  \
+    X(UINT32, max_pd, "max-pd", 256)                                    \
+    X(UINT32, max_ah, "max-ah", 4096)                                   \
+    X(UINT32, max_eq, "max-eq", 31)                                     \
+    X(UINT32, max_eq_depth, "max-eq-depth", 4096)                       \
+    X(UINT32, max_llq_size, "max-llq-size", 256 * 1024)                 \
+    X(UINT16, link_speed_gbps, "link-speed-gbps", 100)                  \
+    X(UINT32, peer_timeout_ms, "peer-timeout-ms", 5000)                 \
+    X(UINT32, keep_alive_ms, "keep-alive-ms", 0)
+
 /* Fill @cfg with the defaults of @generation. */
 void efa_config_init(EfaConfig *cfg, uint8_t generation);
 

@@ -372,8 +372,6 @@ void efa_admin_doorbell(EfaCore *core, uint16_t prod);
 void efa_admin_run(EfaCore *core);
 void efa_admin_unmask(EfaCore *core);
 void efa_admin_irq(EfaCore *core, uint8_t vector);
-/* The rings cannot be used: told in DEV_STS, ends with the next reset. */
-void efa_set_fatal(EfaCore *core, const char *why);
 /* Note why a command is refused, for the log, the trace and the guest. */
 EfaAdminStatus G_GNUC_PRINTF(4, 5)
 efa_admin_fail(EfaAdminCmd *cmd, EfaAdminStatus status, EfaAdminExtStatus ext,
@@ -490,8 +488,6 @@ void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer);
 void efa_srd_send(EfaCore *core, EfaTxMsg *msg);
 /* Forget @msg wherever it is; no completion. */
 void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg);
-/* Everything outstanding towards @peer ends with @status. */
-void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status);
 /* Let waiting messages go on where room has come. */
 void efa_srd_resume(EfaCore *core, unsigned budget);
 void efa_srd_mark_resume(EfaCore *core, EfaPeer *peer);
@@ -505,7 +501,6 @@ void efa_srd_init(EfaCore *core);
 void efa_srd_destroy(EfaCore *core);
 void efa_srd_link_up(EfaCore *core, EfaPeer *peer);
 void efa_srd_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why);
-void efa_srd_drop_datagrams(EfaCore *core, EfaPeer *peer);
 /* Forget all peers and begin a new epoch. */
 void efa_srd_reset(EfaCore *core);
 

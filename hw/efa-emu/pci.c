@@ -15,7 +15,6 @@
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
-#include "qemu/units.h"
 #include "qemu/guest-random.h"
 #include "qapi/error.h"
 #include "block/aio-wait.h"
@@ -530,26 +529,10 @@ static const Property efa_properties[] = {
     DEFINE_PROP_UINT8("generation", EfaState, cfg.generation, 2),
     DEFINE_PROP_STRING("fabric", EfaState, fabric_dir),
     DEFINE_PROP_STRING("gid", EfaState, gid),
-    DEFINE_PROP_UINT32("vectors", EfaState, cfg.num_vectors, 32),
-    DEFINE_PROP_UINT32("mtu", EfaState, cfg.mtu, EFA_MAX_MTU),
-    DEFINE_PROP_UINT32("max-qp", EfaState, cfg.max_qp, EFA_DB_MAX_QPS),
-    DEFINE_PROP_UINT32("max-sq-depth", EfaState, cfg.max_sq_depth, 4096),
-    DEFINE_PROP_UINT32("max-rq-depth", EfaState, cfg.max_rq_depth, 8192),
-    DEFINE_PROP_UINT32("max-cq", EfaState, cfg.max_cq, EFA_DB_MAX_CQS),
-    DEFINE_PROP_UINT32("max-cq-depth", EfaState, cfg.max_cq_depth, 32768),
-    DEFINE_PROP_UINT16("sub-cqs-per-cq", EfaState, cfg.sub_cqs_per_cq, 1),
-    DEFINE_PROP_UINT16("max-send-sges", EfaState, cfg.max_send_sges, 2),
-    DEFINE_PROP_UINT16("max-recv-sges", EfaState, cfg.max_recv_sges, 2),
-    DEFINE_PROP_UINT32("max-mr", EfaState, cfg.max_mr, 65535),
-    DEFINE_PROP_UINT32("max-mr-pages", EfaState, cfg.max_mr_pages, 0x1000000),
-    DEFINE_PROP_UINT32("max-pd", EfaState, cfg.max_pd, 256),
-    DEFINE_PROP_UINT32("max-ah", EfaState, cfg.max_ah, 4096),
-    DEFINE_PROP_UINT32("max-eq", EfaState, cfg.max_eq, 31),
-    DEFINE_PROP_UINT32("max-eq-depth", EfaState, cfg.max_eq_depth, 4096),
-    DEFINE_PROP_UINT32("max-llq-size", EfaState, cfg.max_llq_size, 256 * KiB),
-    DEFINE_PROP_UINT16("link-speed-gbps", EfaState, cfg.link_speed_gbps, 100),
-    DEFINE_PROP_UINT32("peer-timeout-ms", EfaState, cfg.peer_timeout_ms, 5000),
-    DEFINE_PROP_UINT32("keep-alive-ms", EfaState, cfg.keep_alive_ms, 0),
+#define DEFINE_LIMIT(_type, _field, _name, _value) \
+    DEFINE_PROP_##_type(_name, EfaState, cfg._field, _value),
+    EFA_CONFIG_LIMITS(DEFINE_LIMIT)
+#undef DEFINE_LIMIT
     DEFINE_PROP_UINT32("poll-ns", EfaState, poll_ns, 0),
 };
 

@@ -365,7 +365,8 @@ static void efa_srd_abort_queue(EfaCore *core, GQueue *queue,
     }
 }
 
-void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
+/* Everything outstanding towards @peer ends with @status. */
+static void efa_srd_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
 {
     GQueue waiting = peer->waiting, rnr = peer->rnr;
     uint32_t psn;
@@ -595,7 +596,8 @@ static bool efa_peer_waits(const EfaPeer *peer)
 /* Nothing heard for too long, be it no answer or no way there at all. */
 static bool efa_srd_given_up(EfaCore *core, EfaPeer *peer, int64_t now)
 {
-    if (!efa_peer_waits(peer) || now - peer->progress < efa_peer_timeout(core)) {
+    if (!efa_peer_waits(peer) ||
+        now - peer->progress < efa_peer_timeout(core)) {
         return false;
     }
     core->stats.unresponsive_remote_events++;
@@ -644,6 +646,22 @@ int64_t efa_srd_timers(EfaCore *core, int64_t now)
     return next;
 }
 
+/* Nobody is there to take them, and nobody promised to deliver them. */
+static void efa_srd_drop_datagrams(EfaCore *core, EfaPeer *peer)
+{
+    GList *link = peer->waiting.head;
+
+    while (link) {
+        EfaTxMsg *msg = link->data;
+
+        link = link->next;
+        if (efa_msg_is_ud(msg)) {
+            efa_srd_unwait(peer, msg);
+            efa_sq_complete(core, msg, EFA_IO_COMP_STATUS_OK);
+        }
+    }
+}
+
 void efa_srd_link_up(EfaCore *core, EfaPeer *peer)
 {
     peer->connect_at = INT64_MAX;
@@ -674,22 +692,6 @@ void efa_srd_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why)
         efa_peer_activate(core, peer, peer->connect_at);
     } else {
         efa_peer_maybe_free(core, peer);
-    }
-}
-
-/* Nobody is there to take them, and nobody promised to deliver them. */
-void efa_srd_drop_datagrams(EfaCore *core, EfaPeer *peer)
-{
-    GList *link = peer->waiting.head;
-
-    while (link) {
-        EfaTxMsg *msg = link->data;
-
-        link = link->next;
-        if (efa_msg_is_ud(msg)) {
-            efa_srd_unwait(peer, msg);
-            efa_sq_complete(core, msg, EFA_IO_COMP_STATUS_OK);
-        }
     }
 }
 
