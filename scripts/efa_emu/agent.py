@@ -28,6 +28,7 @@ FRAME_MAX = 32768
 MAGIC = b"efaagent"
 HEADER = struct.Struct("<BI")
 KILL_SECONDS = 5
+GREET_SECONDS = 60  # the agent answers at once; a command without a time limit must not wait for one that is stuck
 NOT_RUN = 127  # the status, as in a shell, of a command that could not be started
 
 
@@ -197,7 +198,8 @@ def execute(node_dir, name, command, on_output, source=None, timeout=None, on_st
     argv = argv_of(command)
     with Session(node_dir, name) as session:
         session.start(argv)
-        session.greet(deadline)
+        greeted_by = begin + GREET_SECONDS
+        session.greet(greeted_by if deadline is None else min(deadline, greeted_by))
         if on_start:
             on_start(session)
         try:

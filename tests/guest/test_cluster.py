@@ -22,7 +22,8 @@ TOOL = TREE / "scripts/efa-cluster"
 TOOL_SECONDS = 60
 FILE_BYTES = 5 << 20
 EXEC_CALLS = 15
-EXEC_MAX_SECONDS = 0.15  # 0.05 where nothing else runs
+EXEC_MAX_SECONDS = 0.15
+MANY_EXECS = 1500
 
 
 def test_ps(env):
@@ -65,16 +66,24 @@ def test_exec_timeout(env):
 
 
 def test_exec_is_fast(env):
-    """A call costs little, the start of Python included."""
+    """A call costs little more than the start of Python."""
     words = [TOOL, "exec", "--name", env.cluster.name, "0", "--", "true"]
-    times = []
+    calls, starts = [], []
     for _ in range(EXEC_CALLS):
-        begin = time.monotonic()
-        subprocess.run(words, check=True)  # no timeout: with one, Python looks only every 50 ms
-        times.append(time.monotonic() - begin)
-    env.say(f"median {statistics.median(times) * 1e3:.0f} ms, all: {[round(t * 1e3) for t in times]}")
-    lower_quartile = statistics.quantiles(times)[0]  # what else runs on this machine makes the others slow
-    assert lower_quartile < EXEC_MAX_SECONDS, times
+        calls.append(_seconds(words))
+        starts.append(_seconds(["python3", "-c", "pass"]))
+    # what else runs on this machine makes some of them slow: the lower quartiles are the tool's own doing
+    call, start = statistics.quantiles(calls)[0], statistics.quantiles(starts)[0]
+    env.say(f"exec {call * 1e3:.0f} ms, median {statistics.median(calls) * 1e3:.0f} ms; Python alone {start * 1e3:.0f} ms")
+    assert call - start < EXEC_MAX_SECONDS, (calls, starts)
+
+
+@full
+def test_many_execs(env):
+    """Calls in quick succession: every one is answered."""
+    for number in range(MANY_EXECS):
+        said = env.cluster.exec(number % 2, ["echo", str(number)], timeout=10).stdout
+        assert said == f"{number}\n", said
 
 
 def test_put_and_get(env):
@@ -238,6 +247,12 @@ def _tool(env, *words, status=0, input=None):  # pylint: disable=redefined-built
     env.say(f"{done.stdout[-4000:]}{done.stderr[-4000:]}[status {done.returncode}]")
     assert done.returncode == status, f"status {done.returncode}, not {status}"
     return done
+
+
+def _seconds(words):
+    begin = time.monotonic()
+    subprocess.run(words, check=True)  # without a timeout: with one, Python looks only every 50 ms
+    return time.monotonic() - begin
 
 
 def _exec(env, where, *words, status=0):
