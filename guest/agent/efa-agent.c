@@ -40,6 +40,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -53,6 +54,7 @@ enum {
     CHUNK = 16384,           /* of output sent in one frame */
     WINDOW = 262144,         /* of STDIN under way: it is always taken, so that SIGNAL and HELLO never wait behind it */
     HELLO_SIZE = 24,
+    GRACE_MS = 300,          /* for which a session outlives its connection */
     ARGS_MAX = 1024,
     PORTS_MAX = 32,
     OUT_ROOM = 4 * FRAME_MAX, /* child output is read only while less than half is in use; the rest is for control frames */
@@ -73,6 +75,7 @@ static struct {
     int port;
     int signals;                    /* signalfd of SIGIO and SIGCHLD */
     bool connected;
+    int64_t gone_ms;                /* since when there is no host, while its session may yet go on; or 0 */
     bool broken;                    /* malformed input: nothing but a HELLO is understood */
     uint8_t in[HEADER + FRAME_MAX];
     size_t in_len;
@@ -436,10 +439,40 @@ static void parse_input(void)
     memmove(s.in, s.in + pos, s.in_len);
 }
 
-static void host_is_gone(void)
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/*
+ * The driver tells of data and of connections in different ways: the HELLO of a new connection may be read before the end of the
+ * old one, or its own beginning, is known. So a host that seems to be gone is given time to be there after all.
+ */
+static void set_connected(bool connected)
+{
+    if (s.connected && !connected) {
+        s.gone_ms = now_ms();
+    } else if (connected) {
+        s.gone_ms = 0;
+    }
+    s.connected = connected;
+}
+
+/* For poll(): until when the session of a host that seems to be gone is kept. */
+static int grace_ms(void)
+{
+    int64_t left = s.gone_ms + GRACE_MS - now_ms();
+
+    return !s.gone_ms ? -1 : left < 0 ? 0 : (int)left;
+}
+
+static void end_session(void)
 {
     abort_child();
-    s.connected = false;
+    s.gone_ms = 0;
     s.broken = false;
     s.in_len = s.out_len = 0;
 }
@@ -449,13 +482,13 @@ static void read_port(void)
     ssize_t n = read(s.port, s.in + s.in_len, sizeof(s.in) - s.in_len);
 
     if (n > 0) {
-        s.connected = true;
+        set_connected(true);
         s.in_len += n;
         parse_input();
     } else if (n == 0) {
-        host_is_gone();
+        set_connected(false);
     } else if (errno == EAGAIN) {
-        s.connected = true;
+        set_connected(true);
     } else if (errno != EINTR) {
         exit(0); /* unplugged */
     }
@@ -475,8 +508,11 @@ static void serve_once(void)
     };
     struct signalfd_siginfo info;
 
-    if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0) {
+    if (poll(fds, sizeof(fds) / sizeof(fds[0]), grace_ms()) < 0) {
         return;
+    }
+    if (grace_ms() == 0) {
+        end_session();
     }
     if (fds[0].revents && read(s.signals, &info, sizeof(info)) < 0) {
         die("signalfd");
