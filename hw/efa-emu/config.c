@@ -75,7 +75,6 @@ bool efa_config_check(const EfaConfig *cfg, GError **errp)
         { "peer-timeout-ms", cfg->peer_timeout_ms, 1, 3600 * 1000 },
         { "keep-alive-ms", cfg->keep_alive_ms, 0, 3600 * 1000 },
     };
-    static const EfaGid none;
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(limits); i++) {
@@ -107,7 +106,7 @@ bool efa_config_check(const EfaConfig *cfg, GError **errp)
                     cfg->max_eq_depth, cfg->max_cq);
         return false;
     }
-    if (efa_gid_equal(&cfg->gid, &none) || cfg->gid.raw[0] == 0xff) {
+    if (!efa_gid_is_unicast(&cfg->gid)) {
         g_autofree char *text = efa_gid_to_string(&cfg->gid);
 
         g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,

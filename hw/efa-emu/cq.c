@@ -155,8 +155,8 @@ static EfaAdminStatus efa_create_cq_check(EfaCore *core, EfaAdminCmd *cmd,
 EfaAdminStatus efa_cmd_create_cq(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaCreateCqCmd *req = (const EfaCreateCqCmd *)&cmd->req;
-    uint64_t base = le32_to_cpu(req->cq_ba_mem_addr_low) |
-                    (uint64_t)le32_to_cpu(req->cq_ba_mem_addr_high) << 32;
+    uint64_t base = efa_addr64(req->cq_ba_mem_addr_low,
+                               req->cq_ba_mem_addr_high);
     EfaAdminStatus status = efa_create_cq_check(core, cmd, req, base);
     EfaCreateCqResp resp = { };
     EfaCq *cq;

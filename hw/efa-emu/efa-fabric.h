@@ -142,4 +142,12 @@ static inline bool efa_gid_equal(const EfaGid *a, const EfaGid *b)
     return !memcmp(a->raw, b->raw, sizeof(a->raw));
 }
 
+/* Can a device have this address? Not the zero GID, no multicast (ff00::/8). */
+static inline bool efa_gid_is_unicast(const EfaGid *gid)
+{
+    static const EfaGid none;
+
+    return !efa_gid_equal(gid, &none) && gid->raw[0] != 0xff;
+}
+
 #endif /* HW_EFA_FABRIC_H */

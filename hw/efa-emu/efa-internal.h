@@ -27,6 +27,9 @@
 #define EFA_ADMIN_PAGES         (1u << 20)
 /* Outstanding messages of one context, a power of two. */
 #define EFA_SRD_WINDOW          512
+#define EFA_SLOT(psn)           ((psn) & (EFA_SRD_WINDOW - 1))
+/* A QP's rnr_retry: for ever. */
+#define EFA_RNR_RETRY_INFINITE  7
 
 #define EFA_DMA_ADDR_WIDTH      48
 /* 4 KiB to 1 GiB */
@@ -331,6 +334,12 @@ struct EfaCore {
 
     EfaStats stats;
 };
+
+/* A DMA address that an interface splits into two dwords. */
+static inline uint64_t efa_addr64(uint32_t low_le, uint32_t high_le)
+{
+    return le32_to_cpu(low_le) | (uint64_t)le32_to_cpu(high_le) << 32;
+}
 
 /* ---- host access: core.c ---- */
 bool efa_dma_read(EfaCore *core, uint64_t addr, void *buf, size_t len);

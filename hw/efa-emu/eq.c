@@ -108,8 +108,7 @@ static EfaAdminStatus efa_create_eq_check(EfaCore *core, EfaAdminCmd *cmd,
 EfaAdminStatus efa_cmd_create_eq(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaCreateEqCmd *req = (const EfaCreateEqCmd *)&cmd->req;
-    uint64_t base = le32_to_cpu(req->ba_mem_addr_low) |
-                    (uint64_t)le32_to_cpu(req->ba_mem_addr_high) << 32;
+    uint64_t base = efa_addr64(req->ba_mem_addr_low, req->ba_mem_addr_high);
     EfaAdminStatus status = efa_create_eq_check(core, cmd, req, base);
     EfaIdResp resp = { };
     EfaEq *eq;

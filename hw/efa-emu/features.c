@@ -121,8 +121,8 @@ static EfaAdminStatus efa_set_host_info(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaFeatureCmd *req = (const EfaFeatureCmd *)&cmd->req;
     uint32_t length = le32_to_cpu(req->control_buffer.length);
-    uint64_t addr = le32_to_cpu(req->control_buffer.mem_addr_low) |
-        (uint64_t)le32_to_cpu(req->control_buffer.mem_addr_high) << 32;
+    uint64_t addr = efa_addr64(req->control_buffer.mem_addr_low,
+                               req->control_buffer.mem_addr_high);
     EfaHostInfo info;
 
     if (!FIELD_EX8(req->common.flags, AQ_COMMON, CTRL_DATA) ||

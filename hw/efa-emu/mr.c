@@ -146,8 +146,7 @@ static EfaAdminStatus efa_pbl_read_chunks(EfaPblWalk *walk, uint64_t chunk)
                                       EFA_EXT_DMA_FAULT,
                                       "link of chunk at 0x%" PRIx64, chunk);
             }
-            chunk = le32_to_cpu(link.mem_addr_low) |
-                    (uint64_t)le32_to_cpu(link.mem_addr_high) << 32;
+            chunk = efa_addr64(link.mem_addr_low, link.mem_addr_high);
         }
     }
     return EFA_ADMIN_SUCCESS;
@@ -158,8 +157,7 @@ static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
     uint8_t flags = req->common.flags;
     uint32_t page_num = walk->page_num;
     uint32_t length = le32_to_cpu(req->pbl.length);
-    uint64_t addr = le32_to_cpu(req->pbl.mem_addr_low) |
-                    (uint64_t)le32_to_cpu(req->pbl.mem_addr_high) << 32;
+    uint64_t addr = efa_addr64(req->pbl.mem_addr_low, req->pbl.mem_addr_high);
     uint64_t pages[EFA_INLINE_PBL_PAGES];
 
     if (!FIELD_EX8(flags, AQ_COMMON, CTRL_DATA)) {

@@ -234,7 +234,6 @@ uint16_t efa_ah_reverse(EfaCore *core, const EfaPd *pd, EfaPeer *peer)
 EfaAdminStatus efa_cmd_create_ah(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaCreateAhCmd *req = (const EfaCreateAhCmd *)&cmd->req;
-    static const EfaGid none;
     EfaPd *pd = efa_table_get(&core->pds, le16_to_cpu(req->pd));
     EfaPeer *peer;
     EfaGid gid;
@@ -250,7 +249,7 @@ EfaAdminStatus efa_cmd_create_ah(EfaCore *core, EfaAdminCmd *cmd)
                               EFA_EXT_UNKNOWN_ID, "PD %u",
                               le16_to_cpu(req->pd));
     }
-    if (efa_gid_equal(&gid, &none) || gid.raw[0] == 0xff) {
+    if (!efa_gid_is_unicast(&gid)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_OUT_OF_RANGE,
                               "destination is no unicast GID (a caller that "

@@ -8,9 +8,6 @@
 #include "efa-osdep.h"
 #include "efa-internal.h"
 
-/* rnr_retry: retry for ever */
-#define EFA_RNR_RETRY_INFINITE  7
-
 #define TO(_state)      (1u << EFA_QP_STATE_##_state)
 
 /* Legal next states, by state; the driver checks the same table. */

@@ -10,8 +10,6 @@
 #include "efa-osdep.h"
 #include "efa-internal.h"
 
-#define EFA_SLOT(psn)   ((psn) & (EFA_SRD_WINDOW - 1))
-
 /* 6.2: what generic software expects in front of a datagram's payload. */
 static void efa_ud_grh(const EfaCore *core, const EfaRxMsg *msg,
                        uint8_t grh[EFA_UD_GRH_SIZE])

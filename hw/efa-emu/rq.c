@@ -96,8 +96,7 @@ void efa_rq_flush(EfaCore *core, EfaQp *qp)
 
 static uint64_t efa_desc_addr(const EfaIoRxDesc *desc)
 {
-    return le32_to_cpu(desc->buf_addr_lo) |
-           (uint64_t)le32_to_cpu(desc->buf_addr_hi) << 32;
+    return efa_addr64(desc->buf_addr_lo, desc->buf_addr_hi);
 }
 
 static EfaMr *efa_desc_mr(EfaCore *core, const EfaQp *qp,

@@ -122,8 +122,7 @@ static unsigned efa_sq_num_sges(const EfaTxMsg *msg)
 
 static uint64_t efa_sge_addr(const EfaIoTxBufDesc *sge)
 {
-    return le32_to_cpu(sge->buf_addr_lo) |
-           (uint64_t)le32_to_cpu(sge->buf_addr_hi) << 32;
+    return efa_addr64(sge->buf_addr_lo, sge->buf_addr_hi);
 }
 
 /* The local region an SGE names; *@mr is NULL for one of no length. */

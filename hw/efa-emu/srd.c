@@ -21,9 +21,6 @@
 #define EFA_RNR_MIN_NS          (100 * EFA_NSEC_PER_USEC)
 #define EFA_RNR_MAX_NS          (10 * EFA_NSEC_PER_MSEC)
 #define EFA_RNR_MAX_INFINITE_NS EFA_NSEC_PER_MSEC
-#define EFA_RNR_RETRY_INFINITE  7
-
-#define EFA_SLOT(psn)           ((psn) & (EFA_SRD_WINDOW - 1))
 
 static guint efa_gid_hash(gconstpointer key)
 {
