@@ -74,6 +74,8 @@ bool efa_config_check(const EfaConfig *cfg, GError **errp)
         { "max-llq-size", cfg->max_llq_size, 65536, 1 << 21, true },
         { "peer-timeout-ms", cfg->peer_timeout_ms, 1, 3600 * 1000 },
         { "keep-alive-ms", cfg->keep_alive_ms, 0, 3600 * 1000 },
+        { "max-rdma-size", cfg->max_rdma_size, EFA_MAX_MTU, 1u << 30 },
+        { "reorder", cfg->reorder, 0, 1024 },
     };
     size_t i;
 

@@ -50,6 +50,9 @@ typedef struct EfaHostOps {
     void (*irq_forget)(void *opaque);
     /* Nanoseconds of guest-visible time, monotonic. */
     int64_t (*clock_ns)(void *opaque);
+    /* A number that grows from one life of the device to the next, also
+     * across restarts of the host. Optional: the wall clock. */
+    uint64_t (*epoch)(void *opaque);
     /* Call efa_core_run() when clock_ns() reaches @deadline. */
     void (*timer)(void *opaque, int64_t deadline);
     /* Call efa_core_run() soon, from the device's own thread. */
@@ -81,6 +84,9 @@ typedef struct EfaConfig {
     uint16_t link_speed_gbps;
     uint32_t keep_alive_ms;         /* AENQ keep-alive period, 0 = none */
     uint32_t peer_timeout_ms;       /* until a silent peer is given up */
+    uint32_t max_rdma_size;         /* bytes of one RDMA operation */
+    uint32_t reorder;               /* SRD packets that may overtake one */
+    uint32_t seed;                  /* of every random choice */
 } EfaConfig;
 
 /*
@@ -107,7 +113,10 @@ typedef struct EfaConfig {
     X(UINT32, max_llq_size, "max-llq-size", 256 * 1024)                 \
     X(UINT16, link_speed_gbps, "link-speed-gbps", 100)                  \
     X(UINT32, peer_timeout_ms, "peer-timeout-ms", 5000)                 \
-    X(UINT32, keep_alive_ms, "keep-alive-ms", 0)
+    X(UINT32, keep_alive_ms, "keep-alive-ms", 0)                        \
+    X(UINT32, max_rdma_size, "max-rdma-size", 1u << 30)                 \
+    X(UINT32, reorder, "reorder", 4)                                    \
+    X(UINT32, seed, "seed", 1)
 
 /* Fill @cfg with the defaults of @generation. */
 void efa_config_init(EfaConfig *cfg, uint8_t generation);

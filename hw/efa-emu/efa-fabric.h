@@ -115,6 +115,8 @@ struct EfaFabric {
     void *opaque;               /* the client's */
     EfaGid gid;                 /* our own address */
     size_t max_packet;          /* largest packet ->reserve() can grant */
+    bool checksum;              /* the way may damage packets: each carries a
+                                   checksum, and one without is dropped */
 };
 
 /*

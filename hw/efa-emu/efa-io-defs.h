@@ -85,11 +85,25 @@ typedef struct QEMU_PACKED EfaIoTxBufDesc {
     uint32_t buf_addr_hi;
 } EfaIoTxBufDesc;
 
+/* 2.4: the far side of an RDMA operation */
+typedef struct QEMU_PACKED EfaIoRemoteMem {
+    uint32_t length;                    /* of the whole operation */
+    uint32_t rkey;
+    uint32_t buf_addr_lo;
+    uint32_t buf_addr_hi;
+} EfaIoRemoteMem;
+
+typedef struct QEMU_PACKED EfaIoRdmaReq {
+    EfaIoRemoteMem remote;
+    EfaIoTxBufDesc local;
+} EfaIoRdmaReq;
+
 typedef struct QEMU_PACKED EfaIoTxWqe {
     EfaIoTxMeta meta;
     union {
         EfaIoTxBufDesc sgl[EFA_IO_TX_DESC_NUM_BUFS];
         uint8_t inline_data[EFA_IO_TX_INLINE_MAX];
+        EfaIoRdmaReq rdma;
     };
 } EfaIoTxWqe;
 
@@ -130,6 +144,7 @@ QEMU_BUILD_BUG_ON(sizeof(EfaIoTxMeta) != 32);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoTxMeta, req_id_ex) != 26);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxBufDesc) != 16);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxWqe) != EFA_IO_WQE_SIZE);
+QEMU_BUILD_BUG_ON(offsetof(EfaIoTxWqe, rdma.local) != 48);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoRxDesc) != EFA_IO_RX_DESC_SIZE);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoCdesc) != 32);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoCdesc, src_addr) != 16);

@@ -569,6 +569,10 @@ static const struct {
     { "peer-timeout-ms", "Silence after which a peer is given up and work "
       "towards it ends in error" },
     { "keep-alive-ms", "Period of keep-alive events to the driver, 0 = none" },
+    { "max-rdma-size", "Bytes of one RDMA read or write" },
+    { "reorder", "How many later SRD packets may overtake one that has "
+      "arrived with them; 0: none" },
+    { "seed", "Of every random choice, so that a run can be repeated" },
     { "poll-ns", "How long the device's thread looks for packets before it "
       "sleeps" },
 };

@@ -695,7 +695,8 @@ void efa_srd_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why)
 /* A later life of this device has a greater epoch, also after a restart. */
 static void efa_srd_new_epoch(EfaCore *core)
 {
-    uint64_t now = g_get_real_time();
+    uint64_t now = core->ops->epoch ? core->ops->epoch(core->opaque)
+                                    : (uint64_t)g_get_real_time();
 
     core->epoch = MAX(now, core->epoch + 1);
 }
