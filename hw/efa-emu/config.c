@@ -10,15 +10,17 @@ typedef struct EfaGeneration {
     uint32_t device_caps;
 } EfaGeneration;
 
-/*
- * Capabilities by generation. Only what the model does: RDMA is not offered
- * before it is there, and a driver of any generation accepts that.
- */
+/* Capabilities by generation: those of section 6.2 that the model has. */
 static const EfaGeneration efa_generations[EFA_NUM_GENERATIONS] = {
     [0] = { .device_caps = 0 },
-    [1] = { .device_caps = R_DEVICE_CAPS_RNR_RETRY_MASK },
-    [2] = { .device_caps = R_DEVICE_CAPS_RNR_RETRY_MASK },
-    [3] = { .device_caps = R_DEVICE_CAPS_RNR_RETRY_MASK },
+    [1] = { .device_caps = R_DEVICE_CAPS_RNR_RETRY_MASK |
+                           R_DEVICE_CAPS_RDMA_READ_MASK },
+    [2] = { .device_caps = R_DEVICE_CAPS_RNR_RETRY_MASK |
+                           R_DEVICE_CAPS_RDMA_READ_MASK |
+                           R_DEVICE_CAPS_RDMA_WRITE_MASK },
+    [3] = { .device_caps = R_DEVICE_CAPS_RNR_RETRY_MASK |
+                           R_DEVICE_CAPS_RDMA_READ_MASK |
+                           R_DEVICE_CAPS_RDMA_WRITE_MASK },
 };
 
 uint32_t efa_config_device_caps(const EfaConfig *cfg)

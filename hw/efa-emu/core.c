@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 bool efa_dma_range_ok(uint64_t addr, uint64_t len)
 {
@@ -75,6 +75,18 @@ void efa_timer_at(EfaCore *core, int64_t deadline)
     }
 }
 
+/* xorshift, Marsaglia 2003: good enough to shuffle, and the same anywhere */
+uint32_t efa_random(EfaCore *core)
+{
+    uint32_t x = core->random;
+
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    core->random = x;
+    return x;
+}
+
 EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
                       void *opaque, uint8_t *llq)
 {
@@ -89,6 +101,9 @@ EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
     core->llq = llq;
     core->device_caps = efa_config_device_caps(cfg);
     core->timer_at = INT64_MAX;
+    /* never 0, and not the same for all devices of one seed */
+    core->random = (cfg->seed * 0x9e3779b9u ^ cfg->gid.raw[15] << 8 ^
+                    cfg->gid.raw[14] << 16) | 1;
     efa_objects_init(core);
     efa_srd_init(core);
     efa_reset_locked(core);
@@ -141,7 +156,7 @@ static void efa_work(EfaCore *core, unsigned budget)
             int64_t srd, aenq;
 
             core->timer_at = INT64_MAX;
-            srd = efa_srd_timers(core, now);
+            srd = efa_recovery_timers(core, now);
             aenq = efa_aenq_timer(core, now);
             efa_timer_at(core, MIN(srd, aenq));
         }
@@ -258,6 +273,7 @@ bool efa_core_run(EfaCore *core)
     efa_core_lock(core);
     if (core->running) {
         more = core->fabric->ops->poll(core->fabric, EFA_RUN_BUDGET);
+        efa_net_release_held(core);
         efa_work(core, EFA_RUN_BUDGET);
     }
     efa_core_unlock(core);

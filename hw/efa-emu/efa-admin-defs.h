@@ -431,6 +431,11 @@ typedef enum EfaAenqGroup {
     EFA_ADMIN_KEEP_ALIVE    = 4,
 } EfaAenqGroup;
 
+/* Syndromes of WARNING: the public headers name none. */
+enum {
+    EFA_SYNDROME_UNRESPONSIVE = 1,  /* a peer was given up */
+};
+
 #define EFA_AENQ_SUPPORTED_GROUPS \
     (1u << EFA_ADMIN_FATAL_ERROR | 1u << EFA_ADMIN_WARNING | \
      1u << EFA_ADMIN_NOTIFICATION | 1u << EFA_ADMIN_KEEP_ALIVE)

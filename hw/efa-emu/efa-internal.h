@@ -25,9 +25,6 @@
 /* Admin commands, and pages of regions, after which the rest must wait. */
 #define EFA_ADMIN_BUDGET        64
 #define EFA_ADMIN_PAGES         (1u << 20)
-/* Outstanding messages of one context, a power of two. */
-#define EFA_SRD_WINDOW          512
-#define EFA_SLOT(psn)           ((psn) & (EFA_SRD_WINDOW - 1))
 /* A QP's rnr_retry: for ever. */
 #define EFA_RNR_RETRY_INFINITE  7
 
@@ -131,8 +128,8 @@ typedef struct EfaQp EfaQp;
 typedef enum EfaTxState {
     EFA_TX_FREE,
     EFA_TX_PENDING,         /* announced, not started: qp->pending */
-    EFA_TX_WAITING,         /* for the link or the window: peer->waiting */
-    EFA_TX_SENT,            /* unacknowledged: peer->tx_slot[psn] */
+    EFA_TX_WAITING,         /* has segments to send: peer->waiting */
+    EFA_TX_SENT,            /* waits for answers to its segments */
     EFA_TX_RNR,             /* told "not ready": peer->rnr */
 } EfaTxState;
 
@@ -142,11 +139,15 @@ typedef struct EfaTxMsg {
     EfaQp *qp;
     EfaAh *ah;              /* from WAITING on */
     EfaTxState state;
+    uint8_t op;             /* EfaIoOp */
     uint8_t rnr_left;
     uint16_t attempt;       /* how often "not ready" was answered */
-    uint32_t psn;
     uint32_t length;        /* payload bytes */
-    int64_t time;           /* WAITING: since; SENT: last; RNR: retry at */
+    uint32_t segs_total;
+    uint32_t segs_todo;     /* not in the context's window yet */
+    uint32_t segs_open;     /* in the window, not answered */
+    uint32_t first_psn;     /* none of the open ones is older */
+    int64_t time;           /* RNR: retry at */
     EfaIoTxWqe wqe;
 } EfaTxMsg;
 
@@ -184,7 +185,7 @@ struct EfaQp {
     uint16_t rq_head;       /* descriptors consumed */
 };
 
-/* A received message, checked by the transport, to be placed by a QP. */
+/* A received request, checked by the transport, to be executed by a QP. */
 typedef struct EfaRxMsg {
     EfaPeer *peer;
     const uint8_t *payload; /* may change while read */
@@ -195,63 +196,15 @@ typedef struct EfaRxMsg {
     uint32_t imm;
     bool has_imm;
     uint8_t opcode;
+    uint32_t psn;
+    EfaPktRdma rdma;        /* RDMA: in host byte order */
 } EfaRxMsg;
-
-/* How one request ended at the responder. */
-typedef struct EfaRxSlot {
-    bool answered;
-    uint8_t status;
-} EfaRxSlot;
-
-/*
- * The reliability context of one pair of devices: this one and the one with
- * @gid. Sending and receiving halves are independent.
- */
-struct EfaPeer {
-    EfaGid gid;
-    bool is_self;
-    uint32_t ah_refs;
-    EfaLink *link;          /* NULL: never needed, or is_self */
-    int64_t connect_at;     /* when to try (again), INT64_MAX = no need */
-    bool ever_acked;
-    bool active;            /* has timers to look at: in core->active */
-    GList active_link;
-
-    /* sending half */
-    uint64_t epoch;         /* the peer's life, 0 = not known */
-    uint32_t tx_ctx;        /* our context generation */
-    uint32_t tx_una;
-    uint32_t tx_next;
-    uint32_t tx_unacked;    /* slots in use */
-    uint32_t backoff;       /* doublings of the retransmission timer */
-    int64_t progress;       /* last sign of life, or first unanswered send */
-    int64_t scan_at;        /* when to look at the slots */
-    EfaTxMsg **tx_slot;     /* EFA_SRD_WINDOW, on demand */
-    GQueue waiting;
-    uint32_t waiting_ud;    /* datagrams among them */
-    GQueue rnr;             /* to be sent anew, each at its time */
-    bool resume;            /* room may have come: in core->resume */
-    GList resume_link;
-
-    /* receiving half */
-    uint64_t rx_epoch;
-    uint32_t rx_ctx;
-    uint32_t rx_base;
-    EfaRxSlot *rx_slot;     /* EFA_SRD_WINDOW, on demand */
-
-    /* answers not sent yet */
-    uint32_t num_acks;
-    EfaPktAck acks[EFA_PKT_MAX_ACKS];
-    bool send_reset;
-    uint32_t reset_ctx;
-    uint64_t reset_epoch;   /* addressee's life */
-    bool ack_queued;        /* in core->acking */
-    GList ack_link;
-};
 
 typedef struct EfaStats {
     uint64_t tx_bytes, tx_pkts, rx_bytes, rx_pkts, rx_drops, qkey_viol;
     uint64_t send_bytes, send_wrs, recv_bytes, recv_wrs;
+    uint64_t read_wrs, read_bytes, read_wr_err, read_resp_bytes;
+    uint64_t write_wrs, write_bytes, write_wr_err, write_recv_bytes;
     uint64_t retrans_bytes, retrans_pkts, retrans_timeout_events;
     uint64_t unresponsive_remote_events, impaired_remote_conn_events;
     uint64_t bad_doorbells, bad_packets, aenq_drops;
@@ -318,7 +271,7 @@ struct EfaCore {
     GHashTable *ah_by_dest; /* EfaAh, by PD and GID */
     uint32_t *llq_owner;    /* by QP index: UAR + 1 until DEALLOC_UAR */
 
-    /* sq.c, srd.c */
+    /* sq.c, the transport (efa-srd.h) */
     GQueue ready;           /* QPs with sends to start */
     GHashTable *peers;      /* EfaPeer, by GID */
     GQueue active;          /* peers with timers */
@@ -330,6 +283,8 @@ struct EfaCore {
     GQueue loop;            /* packets to ourselves */
     size_t loop_bytes;
     struct EfaLoopPkt *loop_next;   /* reserved, not committed */
+    struct EfaHeld *held;   /* a packet that others may overtake */
+    uint32_t random;        /* state of efa_random() */
     int64_t timer_at;
 
     EfaStats stats;
@@ -354,6 +309,8 @@ int64_t efa_now(EfaCore *core);
 void efa_defer(EfaCore *core);
 /* Have efa_core_run() look at the timers at @deadline at the latest. */
 void efa_timer_at(EfaCore *core, int64_t deadline);
+/* The next number of the device's own sequence. */
+uint32_t efa_random(EfaCore *core);
 /* Is [addr, addr + len) a range the device can address? */
 bool efa_dma_range_ok(uint64_t addr, uint64_t len);
 
@@ -471,8 +428,16 @@ void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status);
 void efa_sq_flush(EfaCore *core, EfaQp *qp, bool completions);
 /* End the work that uses @ah. */
 void efa_sq_flush_ah(EfaCore *core, EfaAh *ah);
-/* Copy the payload of @msg; OK or the local error it must end with. */
-EfaCompStatus efa_sq_gather(EfaCore *core, EfaTxMsg *msg, uint8_t *buf);
+/*
+ * Copy @length bytes from @offset of the payload of @msg to @buf; OK or the
+ * local error it must end with.
+ */
+EfaCompStatus efa_sq_gather(EfaCore *core, const EfaTxMsg *msg,
+                            uint32_t offset, uint32_t length, uint8_t *buf);
+/* The other way, for an RDMA read. */
+EfaCompStatus efa_sq_scatter(EfaCore *core, const EfaTxMsg *msg,
+                             uint32_t offset, uint32_t length,
+                             const uint8_t *buf);
 
 /* ---- rq.c ---- */
 void efa_rq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod);
@@ -484,52 +449,13 @@ void efa_rq_flush(EfaCore *core, EfaQp *qp);
  */
 EfaCompStatus efa_rq_deliver(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
                              const uint8_t *grh);
-
-/* ---- responder.c ---- */
-void efa_rx_ud(EfaCore *core, const EfaRxMsg *msg);
-void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr);
-
-/* ---- srd.c: the requester's side of the transport ---- */
-EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid);
-/* Drop a peer nobody needs any more. */
-void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer);
-/* Send a validated message: completes it at once (UD) or when answered. */
-void efa_srd_send(EfaCore *core, EfaTxMsg *msg);
-/* Forget @msg wherever it is; no completion. */
-void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg);
-/* Let waiting messages go on where room has come. */
-void efa_srd_resume(EfaCore *core, unsigned budget);
-void efa_srd_mark_resume(EfaCore *core, EfaPeer *peer);
-/* Timers due; returns the next deadline. */
-int64_t efa_srd_timers(EfaCore *core, int64_t now);
-void efa_srd_ack_received(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr,
-                          const uint8_t *payload);
-void efa_srd_reset_received(EfaCore *core, EfaPeer *peer,
-                            const EfaPktHdr *hdr);
-void efa_srd_init(EfaCore *core);
-void efa_srd_destroy(EfaCore *core);
-void efa_srd_link_up(EfaCore *core, EfaPeer *peer);
-void efa_srd_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why);
-/* Forget all peers and begin a new epoch. */
-void efa_srd_reset(EfaCore *core);
-
-/* ---- net.c: packets in and out, loopback included ---- */
-uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len);
-void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len);
-/* Give a reservation back. */
-void efa_net_cancel(EfaCore *core, EfaPeer *peer);
-/* false: nobody can take a packet for @peer just now. */
-bool efa_net_up(EfaCore *core, EfaPeer *peer);
-void efa_net_header(EfaCore *core, EfaPeer *peer, EfaPktType type,
-                    EfaPktHdr *hdr);
-/* Deliver packets to ourselves. */
-void efa_net_run_loop(EfaCore *core, unsigned budget);
-void efa_net_flush_loop(EfaCore *core);
-/* Send the answers that were collected. */
-void efa_net_send_acks(EfaCore *core);
-void efa_net_queue_ack(EfaCore *core, EfaPeer *peer, const EfaPktAck *ack);
-void efa_net_queue_reset(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr);
-/* Forget what was to be answered to @peer. */
-void efa_net_unqueue(EfaCore *core, EfaPeer *peer);
+/*
+ * For an RDMA write with immediate data: consume the oldest receive request,
+ * whose buffers stay as they are. OK or the status for the requester.
+ */
+EfaCompStatus efa_rq_take(EfaCore *core, EfaQp *qp, uint16_t *req_id);
+/* Complete the request so taken. */
+void efa_rq_notify(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
+                   uint16_t req_id, EfaCompStatus status);
 
 #endif /* HW_EFA_INTERNAL_H */

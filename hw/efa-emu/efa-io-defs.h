@@ -12,6 +12,7 @@
 #define EFA_IO_WQE_SIZE             64
 #define EFA_IO_RX_DESC_SIZE         16
 #define EFA_IO_TX_DESC_NUM_BUFS     2
+#define EFA_IO_RDMA_NUM_BUFS        1
 #define EFA_IO_TX_INLINE_MAX        32
 #define EFA_IO_NO_AH                0xffff
 #define EFA_UD_GRH_SIZE             40
@@ -137,7 +138,10 @@ typedef struct QEMU_PACKED EfaIoCdesc {
     uint16_t ah;                        /* RX */
     uint16_t src_qp_num;                /* RX */
     uint32_t imm;                       /* RX */
-    uint8_t src_addr[16];               /* RX: sender's GID if ah is unknown */
+    union {
+        uint8_t src_addr[16];           /* RX: sender's GID if ah is unknown */
+        uint16_t length_hi;             /* RX of an RDMA write: bits 31:16 */
+    };
 } EfaIoCdesc;
 
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxMeta) != 32);

@@ -45,6 +45,11 @@ static inline int ctz32(uint32_t value)
     return value ? __builtin_ctz(value) : 32;
 }
 
+static inline int ctz64(uint64_t value)
+{
+    return value ? __builtin_ctzll(value) : 64;
+}
+
 /* byte order */
 #define cpu_to_le16(x)  GUINT16_TO_LE(x)
 #define cpu_to_le32(x)  GUINT32_TO_LE(x)

@@ -13,13 +13,14 @@
 
 #include "efa-fabric.h"
 
-#define EFA_PKT_VERSION     1
+#define EFA_PKT_VERSION     2
 
 typedef enum EfaPktType {
-    EFA_PKT_UD      = 1,    /* unreliable datagram */
-    EFA_PKT_DATA    = 2,    /* SRD request */
-    EFA_PKT_ACK     = 3,    /* SRD acknowledgements, one status a message */
-    EFA_PKT_RESET   = 4,    /* "the epoch you address is not mine" */
+    EFA_PKT_UD          = 1,    /* unreliable datagram */
+    EFA_PKT_DATA        = 2,    /* SRD request: one segment of a message */
+    EFA_PKT_ACK         = 3,    /* SRD acknowledgements, selective */
+    EFA_PKT_RESET       = 4,    /* "the epoch you address is not mine" */
+    EFA_PKT_READ_RESP   = 5,    /* what an RDMA read has asked for */
 } EfaPktType;
 
 FIELD(PKT_FLAGS, HAS_IMM, 0, 1)
@@ -38,27 +39,56 @@ typedef struct QEMU_PACKED EfaPktHdr {
     uint64_t src_epoch;     /* sender's life; a later one is greater */
     uint64_t dst_epoch;     /* receiver's life as known, 0 = unknown */
     uint32_t ctx;           /* DATA: generation of the sender's context;
-                               ACK, RESET: of the context answered */
-    uint32_t psn;           /* DATA */
+                               answers: of the context answered */
+    uint32_t psn;           /* DATA; READ_RESP: of the request;
+                               ACK: where its bitmap begins */
     uint32_t una;           /* DATA: oldest PSN the sender still waits for */
     uint8_t src_gid[16];
     uint8_t dst_gid[16];
     uint8_t reserved2[12];
 } EfaPktHdr;
 
-/* payload of EFA_PKT_ACK: as many of these as fit payload_len */
+/*
+ * Begins the payload of DATA with opcode RDMA_READ or RDMA_WRITE. A write's
+ * bytes follow.
+ */
+typedef struct QEMU_PACKED EfaPktRdma {
+    uint32_t rkey;
+    uint32_t length;        /* of the whole operation */
+    uint64_t addr;          /* where it begins */
+    uint32_t offset;        /* of this segment */
+    uint32_t seg_length;    /* of this segment; write: what follows */
+} EfaPktRdma;
+
+/* PSNs that a bitmap of answers spans, and a context's window. */
+#define EFA_PKT_WINDOW      512
+
+/*
+ * Begins the payload of ACK: bit psn % EFA_PKT_WINDOW is set for each psn
+ * from the header's on that was answered with OK.
+ */
+typedef struct QEMU_PACKED EfaPktAckMap {
+    uint64_t ok[EFA_PKT_WINDOW / 64];
+} EfaPktAckMap;
+
+/* Behind it in an ACK: other answers, as many as fit payload_len. */
 typedef struct QEMU_PACKED EfaPktAck {
     uint32_t psn;
     uint8_t status;         /* EfaCompStatus */
     uint8_t reserved[3];
 } EfaPktAck;
 
-/* Acknowledgements a single packet carries at most. */
+/* Those that a single packet carries at most. */
 #define EFA_PKT_MAX_ACKS    64
+
+/* Bytes behind the header at most. */
+#define EFA_PKT_MAX_PAYLOAD (sizeof(EfaPktRdma) + EFA_MAX_MTU)
 
 QEMU_BUILD_BUG_ON(sizeof(EfaPktHdr) != 96);
 QEMU_BUILD_BUG_ON(offsetof(EfaPktHdr, src_epoch) != 24);
 QEMU_BUILD_BUG_ON(offsetof(EfaPktHdr, src_gid) != 52);
+QEMU_BUILD_BUG_ON(sizeof(EfaPktRdma) != 24);
+QEMU_BUILD_BUG_ON(sizeof(EfaPktAckMap) != 64);
 QEMU_BUILD_BUG_ON(sizeof(EfaPktAck) != 8);
 
 #endif /* HW_EFA_PACKET_H */

@@ -31,6 +31,10 @@ static void efa_get_device_attr(EfaCore *core, void *resp)
         .max_link_speed_gbps = cpu_to_le16(core->cfg.link_speed_gbps),
     };
 
+    if (core->device_caps & (R_DEVICE_CAPS_RDMA_READ_MASK |
+                             R_DEVICE_CAPS_RDMA_WRITE_MASK)) {
+        attr.max_rdma_size = cpu_to_le32(core->cfg.max_rdma_size);
+    }
     memcpy(attr.guid, core->cfg.guid, sizeof(attr.guid));
     memcpy(resp, &attr, sizeof(attr));
 }
@@ -217,7 +221,7 @@ EfaAdminStatus efa_cmd_set_feature(EfaCore *core, EfaAdminCmd *cmd)
 #define STAT(_field)    offsetof(EfaStats, _field)
 #define STAT_END        SIZE_MAX
 
-/* Counters in the order of the response; RDMA ones come with RDMA. */
+/* Counters in the order of the response. */
 static const size_t efa_stats_basic[] = {
     STAT(tx_bytes), STAT(tx_pkts), STAT(rx_bytes), STAT(rx_pkts),
     STAT(rx_drops), STAT(qkey_viol), STAT_END
@@ -231,14 +235,21 @@ static const size_t efa_stats_network[] = {
     STAT(unresponsive_remote_events), STAT(impaired_remote_conn_events),
     STAT_END
 };
-static const size_t efa_stats_none[] = { STAT_END };
+static const size_t efa_stats_read[] = {
+    STAT(read_wrs), STAT(read_bytes), STAT(read_wr_err),
+    STAT(read_resp_bytes), STAT_END
+};
+static const size_t efa_stats_write[] = {
+    STAT(write_wrs), STAT(write_bytes), STAT(write_wr_err),
+    STAT(write_recv_bytes), STAT_END
+};
 
 static const size_t *const efa_stats_types[] = {
     [EFA_ADMIN_GET_STATS_TYPE_BASIC]      = efa_stats_basic,
     [EFA_ADMIN_GET_STATS_TYPE_MESSAGES]   = efa_stats_messages,
-    /* all zero on a device without RDMA, but the set exists */
-    [EFA_ADMIN_GET_STATS_TYPE_RDMA_READ]  = efa_stats_none,
-    [EFA_ADMIN_GET_STATS_TYPE_RDMA_WRITE] = efa_stats_none,
+    /* all zero on a device without RDMA, but the sets exist */
+    [EFA_ADMIN_GET_STATS_TYPE_RDMA_READ]  = efa_stats_read,
+    [EFA_ADMIN_GET_STATS_TYPE_RDMA_WRITE] = efa_stats_write,
     [EFA_ADMIN_GET_STATS_TYPE_NETWORK]    = efa_stats_network,
 };
 

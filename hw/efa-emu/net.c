@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 /* Packets to ourselves that may wait: as much as a shm ring holds. */
 #define EFA_LOOP_BYTES  (256 * 1024)
@@ -76,6 +76,41 @@ void efa_net_header(EfaCore *core, EfaPeer *peer, EfaPktType type,
     memcpy(hdr->dst_gid, peer->gid.raw, sizeof(hdr->dst_gid));
 }
 
+/* An RDMA request's own header; false if the packet makes no sense. */
+static bool efa_net_rdma(EfaRxMsg *msg)
+{
+    EfaPktRdma *rdma = &msg->rdma;
+
+    if (msg->length < sizeof(*rdma)) {
+        return false;
+    }
+    memcpy(rdma, msg->payload, sizeof(*rdma));
+    msg->payload += sizeof(*rdma);
+    msg->length -= sizeof(*rdma);
+    rdma->rkey = le32_to_cpu(rdma->rkey);
+    rdma->length = le32_to_cpu(rdma->length);
+    rdma->addr = le64_to_cpu(rdma->addr);
+    rdma->offset = le32_to_cpu(rdma->offset);
+    rdma->seg_length = le32_to_cpu(rdma->seg_length);
+    return rdma->seg_length <= EFA_MAX_MTU &&
+           rdma->offset <= rdma->length &&
+           rdma->seg_length <= rdma->length - rdma->offset &&
+           msg->length == (msg->opcode == EFA_IO_RDMA_WRITE
+                           ? rdma->seg_length : 0);
+}
+
+static void efa_net_data(EfaCore *core, EfaRxMsg *msg, const EfaPktHdr *hdr)
+{
+    bool rdma = msg->opcode == EFA_IO_RDMA_READ ||
+                msg->opcode == EFA_IO_RDMA_WRITE;
+
+    if (rdma ? !efa_net_rdma(msg) : msg->length > EFA_MAX_MTU) {
+        core->stats.bad_packets++;
+        return;
+    }
+    efa_rx_data(core, msg, hdr);
+}
+
 static void efa_net_dispatch(EfaCore *core, EfaPeer *peer,
                              const EfaPktHdr *hdr, const uint8_t *payload)
 {
@@ -89,19 +124,22 @@ static void efa_net_dispatch(EfaCore *core, EfaPeer *peer,
         .imm = le32_to_cpu(hdr->imm),
         .has_imm = FIELD_EX8(hdr->flags, PKT_FLAGS, HAS_IMM),
         .opcode = hdr->opcode,
+        .psn = le32_to_cpu(hdr->psn),
     };
 
-    trace_efa_rx(hdr->type, msg.dst_qpn, msg.src_qpn, msg.length,
-                 le32_to_cpu(hdr->psn));
+    trace_efa_rx(hdr->type, msg.dst_qpn, msg.src_qpn, msg.length, msg.psn);
     switch (hdr->type) {
     case EFA_PKT_UD:
         efa_rx_ud(core, &msg);
         break;
     case EFA_PKT_DATA:
-        efa_rx_data(core, &msg, hdr);
+        efa_net_data(core, &msg, hdr);
         break;
     case EFA_PKT_ACK:
         efa_srd_ack_received(core, peer, hdr, payload);
+        break;
+    case EFA_PKT_READ_RESP:
+        efa_srd_read_received(core, peer, hdr, payload);
         break;
     case EFA_PKT_RESET:
         efa_srd_reset_received(core, peer, hdr);
@@ -109,6 +147,57 @@ static void efa_net_dispatch(EfaCore *core, EfaPeer *peer,
     default:
         core->stats.bad_packets++;
         break;
+    }
+}
+
+/* ---- reordering ---- */
+
+/* One in so many SRD packets steps back. */
+#define EFA_HOLD_ODDS   8
+
+/* A packet that has arrived and lets some that came behind it pass. */
+typedef struct EfaHeld {
+    EfaPeer *peer;
+    unsigned passes;        /* how many more may pass */
+    EfaPktHdr hdr;
+    uint8_t payload[];
+} EfaHeld;
+
+void efa_net_release_held(EfaCore *core)
+{
+    EfaHeld *held = core->held;
+
+    if (held) {
+        core->held = NULL;
+        efa_net_dispatch(core, held->peer, &held->hdr, held->payload);
+        g_free(held);
+    }
+}
+
+/*
+ * SRD promises no order, so software that relies on one must find out. No
+ * packet waits for one that has not arrived, so this costs no time.
+ */
+static void efa_net_in_any_order(EfaCore *core, EfaPeer *peer,
+                                 const EfaPktHdr *hdr, const uint8_t *payload)
+{
+    uint32_t len = le32_to_cpu(hdr->payload_len);
+
+    if (hdr->type != EFA_PKT_DATA || !core->cfg.reorder) {
+        efa_net_dispatch(core, peer, hdr, payload);
+    } else if (core->held) {
+        efa_net_dispatch(core, peer, hdr, payload);
+        if (core->held && --core->held->passes == 0) {
+            efa_net_release_held(core);
+        }
+    } else if (efa_random(core) % EFA_HOLD_ODDS) {
+        efa_net_dispatch(core, peer, hdr, payload);
+    } else {
+        core->held = g_malloc(sizeof(EfaHeld) + len);
+        core->held->peer = peer;
+        core->held->passes = 1 + efa_random(core) % core->cfg.reorder;
+        core->held->hdr = *hdr;
+        memcpy(core->held->payload, payload, len);
     }
 }
 
@@ -127,14 +216,14 @@ static void efa_net_input(EfaCore *core, EfaPeer *peer, const uint8_t *data,
     memcpy(&hdr, data, sizeof(hdr));
     if (hdr.version != EFA_PKT_VERSION ||
         le32_to_cpu(hdr.payload_len) != len - sizeof(hdr) ||
-        len - sizeof(hdr) > EFA_MAX_MTU ||
+        len - sizeof(hdr) > EFA_PKT_MAX_PAYLOAD ||
         memcmp(hdr.src_gid, peer->gid.raw, sizeof(hdr.src_gid)) ||
         memcmp(hdr.dst_gid, core->cfg.gid.raw, sizeof(hdr.dst_gid))) {
         core->stats.bad_packets++;
         trace_efa_rx_bad(hdr.version, hdr.type, len);
         return;
     }
-    efa_net_dispatch(core, peer, &hdr, data + sizeof(hdr));
+    efa_net_in_any_order(core, peer, &hdr, data + sizeof(hdr));
 }
 
 void efa_net_run_loop(EfaCore *core, unsigned budget)
@@ -150,6 +239,7 @@ void efa_net_run_loop(EfaCore *core, unsigned budget)
         efa_srd_mark_resume(core, self);
         g_free(pkt);
     }
+    efa_net_release_held(core);
 }
 
 void efa_net_flush_loop(EfaCore *core)
@@ -160,6 +250,8 @@ void efa_net_flush_loop(EfaCore *core)
         g_free(link->data);
     }
     core->loop_bytes = 0;
+    g_free(core->held);
+    core->held = NULL;
 }
 
 /* ---- answers ---- */
@@ -174,7 +266,14 @@ static void efa_net_want_answer(EfaCore *core, EfaPeer *peer)
 
 void efa_net_unqueue(EfaCore *core, EfaPeer *peer)
 {
+    if (core->held && core->held->peer == peer) {
+        g_free(core->held);
+        core->held = NULL;
+    }
+    peer->send_ack = false;
     peer->num_acks = 0;
+    g_free(peer->acks);
+    peer->acks = NULL;
     peer->send_reset = false;
     if (peer->ack_queued) {
         peer->ack_queued = false;
@@ -182,11 +281,33 @@ void efa_net_unqueue(EfaCore *core, EfaPeer *peer)
     }
 }
 
+/* The window as the requester is to know it, and what was refused. */
+static void efa_net_fill_ack(EfaPeer *peer, EfaPktHdr *hdr, uint8_t *payload)
+{
+    EfaPktAckMap map = { };
+    unsigned i;
+
+    for (i = 0; peer->rx && i < EFA_SRD_MAP_WORDS; i++) {
+        map.ok[i] = cpu_to_le64(peer->rx->ok[i]);
+    }
+    hdr->psn = cpu_to_le32(peer->rx_base);
+    hdr->dst_epoch = cpu_to_le64(peer->rx_epoch);
+    hdr->ctx = cpu_to_le32(peer->rx_ctx);
+    memcpy(payload, &map, sizeof(map));
+    if (peer->num_acks) {
+        memcpy(payload + sizeof(map), peer->acks,
+               peer->num_acks * sizeof(EfaPktAck));
+    }
+    peer->send_ack = false;
+    peer->num_acks = 0;
+}
+
 /* One packet of answers; false if there is no room for it. */
 static bool efa_net_send_answer(EfaCore *core, EfaPeer *peer, EfaPktType type)
 {
     size_t payload = type == EFA_PKT_ACK
-                     ? peer->num_acks * sizeof(EfaPktAck) : 0;
+                     ? sizeof(EfaPktAckMap) +
+                       peer->num_acks * sizeof(EfaPktAck) : 0;
     size_t len = sizeof(EfaPktHdr) + payload;
     uint8_t *buf = efa_net_reserve(core, peer, len);
     EfaPktHdr hdr;
@@ -194,13 +315,11 @@ static bool efa_net_send_answer(EfaCore *core, EfaPeer *peer, EfaPktType type)
     if (!buf) {
         return false;
     }
+    trace_efa_answer(type, peer->num_acks);
     efa_net_header(core, peer, type, &hdr);
     hdr.payload_len = cpu_to_le32(payload);
     if (type == EFA_PKT_ACK) {
-        hdr.dst_epoch = cpu_to_le64(peer->rx_epoch);
-        hdr.ctx = cpu_to_le32(peer->rx_ctx);
-        memcpy(buf + sizeof(hdr), peer->acks, payload);
-        peer->num_acks = 0;
+        efa_net_fill_ack(peer, &hdr, buf + sizeof(hdr));
     } else {
         hdr.dst_epoch = cpu_to_le64(peer->reset_epoch);
         hdr.ctx = cpu_to_le32(peer->reset_ctx);
@@ -208,18 +327,29 @@ static bool efa_net_send_answer(EfaCore *core, EfaPeer *peer, EfaPktType type)
     }
     memcpy(buf, &hdr, sizeof(hdr));
     efa_net_commit(core, peer, len);
-    trace_efa_answer(type, payload / sizeof(EfaPktAck));
     return true;
 }
 
-void efa_net_queue_ack(EfaCore *core, EfaPeer *peer, const EfaPktAck *ack)
+void efa_net_want_ack(EfaCore *core, EfaPeer *peer)
+{
+    peer->send_ack = true;
+    efa_net_want_answer(core, peer);
+}
+
+void efa_net_queue_refusal(EfaCore *core, EfaPeer *peer, uint32_t psn,
+                           uint8_t status)
 {
     if (peer->num_acks == EFA_PKT_MAX_ACKS &&
         !efa_net_send_answer(core, peer, EFA_PKT_ACK)) {
         return;     /* no room: the requester will ask again */
     }
-    peer->acks[peer->num_acks++] = *ack;
-    efa_net_want_answer(core, peer);
+    if (!peer->acks) {
+        peer->acks = g_new(EfaPktAck, EFA_PKT_MAX_ACKS);
+    }
+    peer->acks[peer->num_acks++] = (EfaPktAck) {
+        .psn = cpu_to_le32(psn), .status = status,
+    };
+    efa_net_want_ack(core, peer);
 }
 
 void efa_net_queue_reset(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr)
@@ -239,7 +369,7 @@ void efa_net_send_acks(EfaCore *core)
 
         link = link->next;
         if (!efa_net_up(core, peer) ||
-            ((!peer->num_acks ||
+            ((!peer->send_ack ||
               efa_net_send_answer(core, peer, EFA_PKT_ACK)) &&
              (!peer->send_reset ||
               efa_net_send_answer(core, peer, EFA_PKT_RESET)))) {
@@ -276,7 +406,7 @@ static void efa_net_link_up(void *opaque, EfaLink *link)
 {
     EfaCore *core = opaque;
 
-    efa_srd_link_up(core, efa_net_peer(core, link));
+    efa_peer_link_up(core, efa_net_peer(core, link));
 }
 
 static void efa_net_link_down(void *opaque, EfaLink *link,
@@ -286,7 +416,7 @@ static void efa_net_link_down(void *opaque, EfaLink *link,
 
     if (link->client_data) {
         efa_net_unqueue(core, link->client_data);
-        efa_srd_link_down(core, link->client_data, why);
+        efa_peer_link_down(core, link->client_data, why);
     }
 }
 

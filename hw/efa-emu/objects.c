@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 /*
  * AHs are known by (PD, GID). The reverse look-up of a sender goes by the PD

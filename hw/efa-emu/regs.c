@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 #define EFA_REG_UNREADABLE  UINT32_MAX
 

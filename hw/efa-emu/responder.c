@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 /* 6.2: what generic software expects in front of a datagram's payload. */
 static void efa_ud_grh(const EfaCore *core, const EfaRxMsg *msg,
@@ -51,21 +51,195 @@ void efa_rx_ud(EfaCore *core, const EfaRxMsg *msg)
     }
 }
 
-static EfaCompStatus efa_rx_srd(EfaCore *core, const EfaRxMsg *msg)
+/* Remote access: only for those who are known, only where they may. */
+static EfaCompStatus efa_rx_rdma_check(EfaCore *core, const EfaQp *qp,
+                                       const EfaRxMsg *msg, EfaMr **mr)
+{
+    bool read = msg->opcode == EFA_IO_RDMA_READ;
+    const EfaPktRdma *rdma = &msg->rdma;
+
+    *mr = NULL;
+    if (read ? !FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_READ)
+             : !FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE)) {
+        return EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+    }
+    if (efa_ah_reverse(core, qp->pd, msg->peer) == EFA_IO_NO_AH) {
+        return EFA_IO_COMP_STATUS_REMOTE_ERROR_UNKNOWN_PEER;
+    }
+    if (!rdma->length) {
+        return EFA_IO_COMP_STATUS_OK;
+    }
+    /* the whole range, so that a bad one has no effect at all */
+    *mr = efa_mr_find(core, qp->pd, rdma->rkey, rdma->addr, rdma->length,
+                      read ? R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK
+                           : R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK);
+    return *mr ? EFA_IO_COMP_STATUS_OK
+               : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS;
+}
+
+static EfaCompStatus efa_rx_write(EfaCore *core, EfaQp *qp,
+                                  const EfaRxMsg *msg)
+{
+    const EfaPktRdma *rdma = &msg->rdma;
+    uint16_t req_id = 0;
+    EfaMr *mr;
+    EfaCompStatus status = efa_rx_rdma_check(core, qp, msg, &mr);
+    bool ok = true;
+
+    if (status == EFA_IO_COMP_STATUS_OK && msg->has_imm) {
+        /* a buffer first: what is refused must leave no trace */
+        status = efa_rq_take(core, qp, &req_id);
+    }
+    if (status != EFA_IO_COMP_STATUS_OK) {
+        return status;
+    }
+    if (msg->length) {
+        ok = efa_mr_write(core, mr, rdma->addr + rdma->offset, msg->payload,
+                          msg->length);
+        core->stats.write_recv_bytes += ok ? msg->length : 0;
+    }
+    if (msg->has_imm) {
+        efa_rq_notify(core, qp, msg, req_id,
+                      ok ? EFA_IO_COMP_STATUS_OK
+                         : EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY);
+    }
+    return ok ? EFA_IO_COMP_STATUS_OK
+              : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS;
+}
+
+/* The QP that may execute @msg, or NULL and why there is none. */
+static EfaQp *efa_rx_qp(EfaCore *core, const EfaRxMsg *msg,
+                        EfaCompStatus *status)
 {
     EfaQp *qp = efa_qp_by_num(core, msg->dst_qpn);
 
     if (!qp || !efa_qp_can_receive(qp)) {
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN;
+        *status = EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN;
+        return NULL;
     }
-    if (qp->type != EFA_QP_TYPE_SRD || msg->opcode != EFA_IO_SEND) {
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+    if (qp->type != EFA_QP_TYPE_SRD) {
+        *status = EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+        return NULL;
     }
     if (qp->qkey != msg->qkey) {
         core->stats.qkey_viol++;
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN;
+        *status = EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN;
+        return NULL;
     }
-    return efa_rq_deliver(core, qp, msg, NULL);
+    return qp;
+}
+
+static EfaCompStatus efa_rx_execute(EfaCore *core, const EfaRxMsg *msg)
+{
+    EfaCompStatus status;
+    EfaQp *qp = efa_rx_qp(core, msg, &status);
+
+    if (!qp) {
+        return status;
+    }
+    switch (msg->opcode) {
+    case EFA_IO_SEND:
+        return efa_rq_deliver(core, qp, msg, NULL);
+    case EFA_IO_RDMA_WRITE:
+        return efa_rx_write(core, qp, msg);
+    default:
+        return EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+    }
+}
+
+/* ---- reads: answered with data, again each time they are asked for ---- */
+
+/* A read that waits for room in the fabric. */
+typedef struct EfaReadJob {
+    GList link;
+    EfaRxMsg msg;           /* without payload */
+} EfaReadJob;
+
+/* false: no room now. */
+static bool efa_rx_read(EfaCore *core, const EfaRxMsg *msg)
+{
+    const EfaPktRdma *rdma = &msg->rdma;
+    EfaPeer *peer = msg->peer;
+    size_t len = sizeof(EfaPktHdr) + rdma->seg_length;
+    EfaCompStatus status;
+    EfaQp *qp = efa_rx_qp(core, msg, &status);
+    EfaMr *mr = NULL;
+    EfaPktHdr hdr;
+    uint8_t *buf;
+
+    if (qp) {
+        status = efa_rx_rdma_check(core, qp, msg, &mr);
+    }
+    if (!qp || status != EFA_IO_COMP_STATUS_OK) {
+        efa_net_queue_refusal(core, peer, msg->psn, status);
+        return true;
+    }
+    buf = efa_net_reserve(core, peer, len);
+    if (!buf) {
+        return false;
+    }
+    if (rdma->seg_length &&
+        !efa_mr_read(core, mr, rdma->addr + rdma->offset, buf + sizeof(hdr),
+                     rdma->seg_length)) {
+        efa_net_cancel(core, peer);
+        efa_net_queue_refusal(core, peer, msg->psn,
+                              EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS);
+        return true;
+    }
+    efa_net_header(core, peer, EFA_PKT_READ_RESP, &hdr);
+    hdr.payload_len = cpu_to_le32(rdma->seg_length);
+    hdr.dst_epoch = cpu_to_le64(peer->rx_epoch);
+    hdr.ctx = cpu_to_le32(peer->rx_ctx);
+    hdr.psn = cpu_to_le32(msg->psn);
+    memcpy(buf, &hdr, sizeof(hdr));
+    core->stats.read_resp_bytes += rdma->seg_length;
+    trace_efa_tx(EFA_PKT_READ_RESP, msg->src_qpn, msg->dst_qpn,
+                 rdma->seg_length, msg->psn, 0);
+    efa_net_commit(core, peer, len);
+    return true;
+}
+
+bool efa_rx_resume_reads(EfaCore *core, EfaPeer *peer)
+{
+    EfaReadJob *job = peer->reads.head->data;
+
+    if (!efa_net_up(core, peer) || !efa_rx_read(core, &job->msg)) {
+        return false;
+    }
+    g_queue_unlink(&peer->reads, &job->link);
+    g_free(job);
+    return true;
+}
+
+static void efa_rx_read_request(EfaCore *core, const EfaRxMsg *msg)
+{
+    EfaPeer *peer = msg->peer;
+    EfaReadJob *job;
+
+    if (!peer->reads.length && efa_rx_read(core, msg)) {
+        return;
+    }
+    if (peer->reads.length >= EFA_SRD_WINDOW) {
+        return;     /* more than the requester may ask for: it asks again */
+    }
+    job = g_new(EfaReadJob, 1);
+    job->link = (GList) { .data = job };
+    job->msg = *msg;
+    job->msg.payload = NULL;
+    g_queue_push_tail_link(&peer->reads, &job->link);
+}
+
+/* ---- the window ---- */
+
+void efa_rx_forget(EfaPeer *peer)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&peer->reads))) {
+        g_free(link->data);
+    }
+    peer->rx_epoch = 0;
+    peer->rx_ctx = 0;
 }
 
 /*
@@ -77,18 +251,17 @@ static bool efa_rx_context(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr)
     uint64_t epoch = le64_to_cpu(hdr->src_epoch);
     uint32_t ctx = le32_to_cpu(hdr->ctx);
 
-    if (peer->rx_slot && epoch == peer->rx_epoch && ctx == peer->rx_ctx) {
+    if (peer->rx && epoch == peer->rx_epoch && ctx == peer->rx_ctx) {
         return true;
     }
     if (epoch < peer->rx_epoch ||
         (epoch == peer->rx_epoch && (int32_t)(ctx - peer->rx_ctx) < 0)) {
         return false;
     }
-    if (!peer->rx_slot) {
-        peer->rx_slot = g_new0(EfaRxSlot, EFA_SRD_WINDOW);
-    }
-    memset(peer->rx_slot, 0, EFA_SRD_WINDOW * sizeof(*peer->rx_slot));
     efa_net_unqueue(core, peer);
+    efa_rx_forget(peer);
+    g_free(peer->rx);
+    peer->rx = g_new0(EfaRxWindow, 1);
     peer->rx_epoch = epoch;
     peer->rx_ctx = ctx;
     peer->rx_base = le32_to_cpu(hdr->una);
@@ -100,46 +273,72 @@ static bool efa_rx_context(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr)
 static void efa_rx_advance(EfaPeer *peer, uint32_t una)
 {
     uint32_t ahead = una - peer->rx_base;
+    EfaRxWindow *rx = peer->rx;
     uint32_t i;
 
     if ((int32_t)ahead <= 0) {
         return;
     }
-    for (i = 0; i < MIN(ahead, EFA_SRD_WINDOW); i++) {
-        peer->rx_slot[EFA_SLOT(peer->rx_base + i)].answered = false;
+    if (ahead >= EFA_SRD_WINDOW) {
+        memset(rx, 0, sizeof(*rx));
+    }
+    for (i = 0; ahead < EFA_SRD_WINDOW && i < ahead; i++) {
+        uint32_t slot = EFA_SRD_SLOT(peer->rx_base + i);
+
+        rx->answer[slot] = 0;
+        rx->ok[slot / 64] &= ~(1ull << (slot % 64));
     }
     peer->rx_base = una;
+}
+
+static void efa_rx_answer(EfaCore *core, EfaPeer *peer, uint32_t psn,
+                          EfaCompStatus status)
+{
+    uint32_t slot = EFA_SRD_SLOT(psn);
+
+    peer->rx->answer[slot] = 1 + status;
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        peer->rx->ok[slot / 64] |= 1ull << (slot % 64);
+    }
+}
+
+/* Tell the answer that is known: in the bitmap, or by itself. */
+static void efa_rx_tell(EfaCore *core, EfaPeer *peer, uint32_t psn)
+{
+    uint8_t status = peer->rx->answer[EFA_SRD_SLOT(psn)] - 1;
+
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        efa_net_want_ack(core, peer);
+    } else {
+        efa_net_queue_refusal(core, peer, psn, status);
+    }
 }
 
 void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr)
 {
     EfaPeer *peer = msg->peer;
     uint64_t dst_epoch = le64_to_cpu(hdr->dst_epoch);
-    uint32_t psn = le32_to_cpu(hdr->psn);
-    EfaPktAck ack = { .psn = hdr->psn };
-    EfaRxSlot *slot;
 
     if (dst_epoch && dst_epoch != core->epoch) {
         efa_net_queue_reset(core, peer, hdr);
         return;
     }
     if (!efa_rx_context(core, peer, hdr)) {
-        trace_efa_rx_stale(psn, "context");
+        trace_efa_rx_stale(msg->psn, "context");
         return;
     }
     efa_rx_advance(peer, le32_to_cpu(hdr->una));
-    if (psn - peer->rx_base >= EFA_SRD_WINDOW) {
-        trace_efa_rx_stale(psn, "window");
+    if (msg->psn - peer->rx_base >= EFA_SRD_WINDOW) {
+        trace_efa_rx_stale(msg->psn, "window");
         return;
     }
-
-    slot = &peer->rx_slot[EFA_SLOT(psn)];
-    if (slot->answered) {
-        trace_efa_rx_stale(psn, "answered before");
+    if (peer->rx->answer[EFA_SRD_SLOT(msg->psn)]) {
+        trace_efa_rx_stale(msg->psn, "answered before");
+    } else if (msg->opcode == EFA_IO_RDMA_READ) {
+        efa_rx_read_request(core, msg);
+        return;
     } else {
-        slot->status = efa_rx_srd(core, msg);
-        slot->answered = true;
+        efa_rx_answer(core, peer, msg->psn, efa_rx_execute(core, msg));
     }
-    ack.status = slot->status;
-    efa_net_queue_ack(core, peer, &ack);
+    efa_rx_tell(core, peer, msg->psn);
 }

@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 /* config.c allows no more descriptors in one WQE */
 #define EFA_MAX_RECV_SGES   16
@@ -154,6 +154,43 @@ static bool efa_scatter(EfaCore *core, const EfaQp *qp, EfaScatter *to,
     return true;
 }
 
+/* The oldest receive request, or the status for who needs one. */
+static EfaCompStatus efa_rq_oldest(EfaCore *core, EfaQp *qp, EfaRxWqe *wqe)
+{
+    switch (efa_rq_peek(core, qp, wqe)) {
+    case EFA_RX_OK:
+        return EFA_IO_COMP_STATUS_OK;
+    case EFA_RX_BROKEN:
+        efa_qp_fatal(core, qp, "receive request without an end");
+        return EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN;
+    default:
+        return EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR;
+    }
+}
+
+/* What a receive completion says of the sender. */
+static void efa_rq_describe(EfaCore *core, const EfaQp *qp,
+                            const EfaRxMsg *msg, uint32_t length,
+                            EfaIoCdesc *cdesc)
+{
+    uint16_t ah = efa_ah_reverse(core, qp->pd, msg->peer);
+    bool write = msg->opcode == EFA_IO_RDMA_WRITE;
+
+    cdesc->flags = FIELD_DP8(0, CDESC_FLAGS, OP_TYPE, msg->opcode);
+    cdesc->length = cpu_to_le16(length);
+    cdesc->ah = cpu_to_le16(ah);
+    cdesc->src_qp_num = cpu_to_le16(msg->src_qpn);
+    if (msg->has_imm) {
+        cdesc->imm = cpu_to_le32(msg->imm);
+        cdesc->flags = FIELD_DP8(cdesc->flags, CDESC_FLAGS, HAS_IMM, 1);
+    }
+    if (write) {
+        cdesc->length_hi = cpu_to_le16(length >> 16);
+    } else if (ah == EFA_IO_NO_AH && qp->recv_cq->set_src_addr) {
+        memcpy(cdesc->src_addr, msg->peer->gid.raw, sizeof(cdesc->src_addr));
+    }
+}
+
 EfaCompStatus efa_rq_deliver(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
                              const uint8_t *grh)
 {
@@ -162,34 +199,17 @@ EfaCompStatus efa_rq_deliver(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
     EfaScatter to = { };
     EfaIoCdesc cdesc = { };
     EfaRxWqe wqe;
-    uint16_t ah;
+    EfaCompStatus status = efa_rq_oldest(core, qp, &wqe);
 
-    switch (efa_rq_peek(core, qp, &wqe)) {
-    case EFA_RX_EMPTY:
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR;
-    case EFA_RX_BROKEN:
-        efa_qp_fatal(core, qp, "receive request without an end");
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN;
-    case EFA_RX_OK:
-        break;
+    if (status != EFA_IO_COMP_STATUS_OK) {
+        return status;
     }
     if (total > wqe.capacity) {
         return EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_LENGTH;
     }
     qp->rq_head += wqe.num_descs;
-
-    ah = efa_ah_reverse(core, qp->pd, msg->peer);
+    efa_rq_describe(core, qp, msg, total, &cdesc);
     cdesc.req_id = cpu_to_le16(wqe.req_id);
-    cdesc.length = cpu_to_le16(total);
-    cdesc.ah = cpu_to_le16(ah);
-    cdesc.src_qp_num = cpu_to_le16(msg->src_qpn);
-    if (msg->has_imm) {
-        cdesc.imm = cpu_to_le32(msg->imm);
-        cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, HAS_IMM, 1);
-    }
-    if (ah == EFA_IO_NO_AH && qp->recv_cq->set_src_addr) {
-        memcpy(cdesc.src_addr, msg->peer->gid.raw, sizeof(cdesc.src_addr));
-    }
 
     to.wqe = &wqe;
     if (!efa_rq_buffers_ok(core, qp, &wqe) ||
@@ -205,4 +225,27 @@ EfaCompStatus efa_rq_deliver(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
     core->stats.recv_bytes += msg->length;
     efa_rq_complete(core, qp, &cdesc);
     return EFA_IO_COMP_STATUS_OK;
+}
+
+EfaCompStatus efa_rq_take(EfaCore *core, EfaQp *qp, uint16_t *req_id)
+{
+    EfaRxWqe wqe;
+    EfaCompStatus status = efa_rq_oldest(core, qp, &wqe);
+
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        qp->rq_head += wqe.num_descs;
+        *req_id = wqe.req_id;
+    }
+    return status;
+}
+
+void efa_rq_notify(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
+                   uint16_t req_id, EfaCompStatus status)
+{
+    EfaIoCdesc cdesc = { };
+
+    efa_rq_describe(core, qp, msg, msg->rdma.length, &cdesc);
+    cdesc.req_id = cpu_to_le16(req_id);
+    cdesc.status = status;
+    efa_rq_complete(core, qp, &cdesc);
 }

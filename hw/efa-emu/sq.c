@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "efa-osdep.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 static EfaTxMsg *efa_sq_take(EfaQp *qp)
 {
@@ -35,11 +35,32 @@ static void efa_sq_release(EfaTxMsg *msg)
     qp->outstanding--;
 }
 
+static void efa_sq_count(EfaCore *core, const EfaTxMsg *msg, bool ok)
+{
+    EfaStats *stats = &core->stats;
+
+    switch (msg->op) {
+    case EFA_IO_RDMA_READ:
+        stats->read_wrs += ok;
+        stats->read_bytes += ok ? msg->length : 0;
+        stats->read_wr_err += !ok;
+        break;
+    case EFA_IO_RDMA_WRITE:
+        stats->write_wrs += ok;
+        stats->write_bytes += ok ? msg->length : 0;
+        stats->write_wr_err += !ok;
+        break;
+    default:
+        stats->send_wrs += ok;
+        stats->send_bytes += ok ? msg->length : 0;
+        break;
+    }
+}
+
 void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
 {
     EfaQp *qp = msg->qp;
     const EfaIoTxMeta *meta = &msg->wqe.meta;
-    uint8_t op = FIELD_EX8(meta->ctrl1, TX_CTRL1, OP_TYPE);
     EfaIoCdesc cdesc = {
         .req_id = meta->req_id,
         .status = status,
@@ -48,11 +69,9 @@ void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
 
     cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, Q_TYPE,
                             EFA_IO_SEND_QUEUE);
-    cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, OP_TYPE, op);
-    if (status == EFA_IO_COMP_STATUS_OK) {
-        core->stats.send_wrs++;
-        core->stats.send_bytes += msg->length;
-    } else {
+    cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, OP_TYPE, msg->op);
+    efa_sq_count(core, msg, status == EFA_IO_COMP_STATUS_OK);
+    if (status != EFA_IO_COMP_STATUS_OK) {
         trace_efa_send_failed(qp->num, le16_to_cpu(meta->req_id), status);
     }
     if (status != EFA_IO_COMP_STATUS_OK ||
@@ -83,6 +102,7 @@ static void efa_sq_fetch(EfaQp *qp, uint16_t prod)
 
         memcpy(&msg->wqe, qp->llq + slot * EFA_IO_WQE_SIZE, sizeof(msg->wqe));
         msg->state = EFA_TX_PENDING;
+        msg->op = FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, OP_TYPE);
         msg->length = 0;
         g_queue_push_tail_link(&qp->pending, &msg->link);
         qp->outstanding++;
@@ -113,9 +133,10 @@ void efa_sq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod)
     }
 }
 
-/* Buffer descriptors of the WQE; their number was checked. */
-static unsigned efa_sq_num_sges(const EfaTxMsg *msg)
+/* Local buffers of the WQE; their number was checked. */
+static unsigned efa_sq_sges(const EfaTxMsg *msg, const EfaIoTxBufDesc **sge)
 {
+    *sge = msg->op == EFA_IO_SEND ? msg->wqe.sgl : &msg->wqe.rdma.local;
     return FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)
            ? 0 : le16_to_cpu(msg->wqe.meta.length);
 }
@@ -126,17 +147,49 @@ static uint64_t efa_sge_addr(const EfaIoTxBufDesc *sge)
 }
 
 /* The local region an SGE names; *@mr is NULL for one of no length. */
-static bool efa_sge_resolve(EfaCore *core, const EfaQp *qp,
+static bool efa_sge_resolve(EfaCore *core, const EfaTxMsg *msg,
                             const EfaIoTxBufDesc *sge, EfaMr **mr)
 {
+    uint8_t perm = msg->op == EFA_IO_RDMA_READ
+                   ? R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK : 0;
+
     *mr = NULL;
     if (!sge->length) {
         return true;
     }
-    *mr = efa_mr_find(core, qp->pd,
+    *mr = efa_mr_find(core, msg->qp->pd,
                       FIELD_EX32(le32_to_cpu(sge->lkey), TX_BUF_LKEY, LKEY),
-                      efa_sge_addr(sge), le32_to_cpu(sge->length), 0);
+                      efa_sge_addr(sge), le32_to_cpu(sge->length), perm);
     return *mr;
+}
+
+/* 13.2: operations that this device or this QP does not have. */
+static EfaCompStatus efa_sq_check_op(EfaCore *core, const EfaTxMsg *msg)
+{
+    uint8_t ctrl1 = msg->wqe.meta.ctrl1;
+    bool has_inline = FIELD_EX8(ctrl1, TX_CTRL1, INLINE_MSG);
+    bool possible;
+
+    switch (msg->op) {
+    case EFA_IO_SEND:
+        return EFA_IO_COMP_STATUS_OK;
+    case EFA_IO_RDMA_READ:
+        possible = FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_READ) &&
+                   !FIELD_EX8(ctrl1, TX_CTRL1, HAS_IMM) && !has_inline;
+        break;
+    case EFA_IO_RDMA_WRITE:
+        possible = FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE);
+        break;
+    default:
+        possible = false;
+        break;
+    }
+    if (!possible || msg->qp->type != EFA_QP_TYPE_SRD) {
+        return EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
+    }
+    /* inline data of a write needs the wide WQE */
+    return has_inline ? EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR
+                      : EFA_IO_COMP_STATUS_OK;
 }
 
 /* 13.2: the meta descriptor. */
@@ -144,6 +197,9 @@ static EfaCompStatus efa_sq_check_meta(EfaCore *core, const EfaTxMsg *msg)
 {
     const EfaIoTxMeta *meta = &msg->wqe.meta;
     uint16_t length = le16_to_cpu(meta->length);
+    unsigned max_sges = msg->op == EFA_IO_SEND ? core->cfg.max_send_sges
+                                               : EFA_IO_RDMA_NUM_BUFS;
+    EfaCompStatus status;
 
     if (!FIELD_EX8(meta->ctrl1, TX_CTRL1, META_DESC) ||
         FIELD_EX8(meta->ctrl1, TX_CTRL1, META_EXTENSION) ||
@@ -151,14 +207,15 @@ static EfaCompStatus efa_sq_check_meta(EfaCore *core, const EfaTxMsg *msg)
         !FIELD_EX8(meta->ctrl2, TX_CTRL2, LAST)) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR;
     }
-    if (FIELD_EX8(meta->ctrl1, TX_CTRL1, OP_TYPE) != EFA_IO_SEND) {
-        return EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
+    status = efa_sq_check_op(core, msg);
+    if (status != EFA_IO_COMP_STATUS_OK) {
+        return status;
     }
     if (FIELD_EX8(meta->ctrl1, TX_CTRL1, INLINE_MSG)) {
         if (length > EFA_IO_TX_INLINE_MAX) {
             return EFA_IO_COMP_STATUS_LOCAL_ERROR_BAD_LENGTH;
         }
-    } else if (length > core->cfg.max_send_sges) {
+    } else if (length > max_sges) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR;
     }
     return EFA_IO_COMP_STATUS_OK;
@@ -167,7 +224,8 @@ static EfaCompStatus efa_sq_check_meta(EfaCore *core, const EfaTxMsg *msg)
 /* 13.3: the data. Sets the message's length. */
 static EfaCompStatus efa_sq_check_data(EfaCore *core, EfaTxMsg *msg)
 {
-    unsigned i, num_sges = efa_sq_num_sges(msg);
+    const EfaIoTxBufDesc *sge;
+    unsigned i, num_sges = efa_sq_sges(msg, &sge);
     uint64_t total = 0;
     EfaMr *mr;
 
@@ -176,12 +234,14 @@ static EfaCompStatus efa_sq_check_data(EfaCore *core, EfaTxMsg *msg)
         return EFA_IO_COMP_STATUS_OK;
     }
     for (i = 0; i < num_sges; i++) {
-        if (!efa_sge_resolve(core, msg->qp, &msg->wqe.sgl[i], &mr)) {
+        if (!efa_sge_resolve(core, msg, &sge[i], &mr)) {
             return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
         }
-        total += le32_to_cpu(msg->wqe.sgl[i].length);
+        total += le32_to_cpu(sge[i].length);
     }
-    if (total > core->cfg.mtu) {
+    if (msg->op == EFA_IO_SEND ? total > core->cfg.mtu
+                               : total > core->cfg.max_rdma_size ||
+            total != le32_to_cpu(msg->wqe.rdma.remote.length)) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_BAD_LENGTH;
     }
     msg->length = total;
@@ -189,29 +249,50 @@ static EfaCompStatus efa_sq_check_data(EfaCore *core, EfaTxMsg *msg)
 }
 
 /*
- * Keys are looked up again at each transmission: a region deregistered in
- * between must not be touched any more.
+ * Keys are looked up again for each segment: a region deregistered in between
+ * must not be touched any more.
  */
-EfaCompStatus efa_sq_gather(EfaCore *core, EfaTxMsg *msg, uint8_t *buf)
+static EfaCompStatus efa_sq_copy(EfaCore *core, const EfaTxMsg *msg,
+                                 uint32_t offset, uint32_t length,
+                                 uint8_t *to_host, const uint8_t *to_guest)
 {
-    unsigned i, num_sges = efa_sq_num_sges(msg);
+    const EfaIoTxBufDesc *sge;
+    unsigned i, num_sges = efa_sq_sges(msg, &sge);
 
-    if (FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
-        memcpy(buf, msg->wqe.inline_data, msg->length);
-        return EFA_IO_COMP_STATUS_OK;
-    }
-    for (i = 0; i < num_sges; i++) {
-        const EfaIoTxBufDesc *sge = &msg->wqe.sgl[i];
-        uint32_t length = le32_to_cpu(sge->length);
+    for (i = 0; i < num_sges && length; i++) {
+        uint32_t have = le32_to_cpu(sge[i].length);
+        uint32_t skip = MIN(offset, have), n = MIN(have - skip, length);
+        uint64_t addr = efa_sge_addr(&sge[i]) + skip;
         EfaMr *mr;
 
-        if (!efa_sge_resolve(core, msg->qp, sge, &mr) ||
-            (mr && !efa_mr_read(core, mr, efa_sge_addr(sge), buf, length))) {
+        if (!efa_sge_resolve(core, msg, &sge[i], &mr) ||
+            (n && !(to_host ? efa_mr_read(core, mr, addr, to_host, n)
+                            : efa_mr_write(core, mr, addr, to_guest, n)))) {
             return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
         }
-        buf += length;
+        to_host += to_host ? n : 0;
+        to_guest += to_guest ? n : 0;
+        offset -= skip;
+        length -= n;
     }
     return EFA_IO_COMP_STATUS_OK;
+}
+
+EfaCompStatus efa_sq_gather(EfaCore *core, const EfaTxMsg *msg,
+                            uint32_t offset, uint32_t length, uint8_t *buf)
+{
+    if (FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
+        memcpy(buf, msg->wqe.inline_data + offset, length);
+        return EFA_IO_COMP_STATUS_OK;
+    }
+    return efa_sq_copy(core, msg, offset, length, buf, NULL);
+}
+
+EfaCompStatus efa_sq_scatter(EfaCore *core, const EfaTxMsg *msg,
+                             uint32_t offset, uint32_t length,
+                             const uint8_t *buf)
+{
+    return efa_sq_copy(core, msg, offset, length, NULL, buf);
 }
 
 static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
@@ -237,6 +318,9 @@ static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
         return;
     }
     msg->ah = ah;
+    msg->segs_total = MAX(1, DIV_ROUND_UP(msg->length, core->cfg.mtu));
+    msg->segs_todo = msg->segs_total;
+    msg->segs_open = 0;
     msg->attempt = 0;
     msg->rnr_left = msg->qp->rnr_retry;
     efa_srd_send(core, msg);

@@ -401,10 +401,46 @@ void pkt_payload(WirePkt *pkt, const void *data, size_t len)
 WirePkt *ghost_ack(const WirePkt *req, uint64_t epoch, uint8_t status)
 {
     WirePkt *pkt = ghost_pkt(req->dst, req->src, EFA_PKT_ACK, epoch);
-    EfaPktAck ack = { .psn = req->hdr.psn, .status = status };
+    uint32_t bit = req->hdr.psn % EFA_PKT_WINDOW;
+    struct {
+        EfaPktAckMap map;
+        EfaPktAck ack;
+    } body = { .ack = { .psn = req->hdr.psn, .status = status } };
 
     pkt->hdr.dst_epoch = req->hdr.src_epoch;
     pkt->hdr.ctx = req->hdr.ctx;
-    pkt_payload(pkt, &ack, sizeof(ack));
+    pkt->hdr.psn = req->hdr.psn;
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        body.map.ok[bit / 64] = 1ull << (bit % 64);
+        pkt_payload(pkt, &body.map, sizeof(body.map));
+    } else {
+        pkt_payload(pkt, &body, sizeof(body));
+    }
     return pkt;
+}
+
+int ack_status(const WirePkt *ack, uint32_t psn)
+{
+    const EfaPktAckMap *map = (const void *)(ack->data + sizeof(ack->hdr));
+    const EfaPktAck *refused = (const void *)(map + 1);
+    unsigned i, num, bit = psn % EFA_PKT_WINDOW;
+
+    g_assert_cmpuint(ack->hdr.type, ==, EFA_PKT_ACK);
+    g_assert_cmpuint(ack->hdr.payload_len, >=, sizeof(*map));
+    num = (ack->hdr.payload_len - sizeof(*map)) / sizeof(*refused);
+    g_assert_cmpuint(ack->hdr.payload_len, ==,
+                     sizeof(*map) + num * sizeof(*refused));
+    for (i = 0; i < num; i++) {
+        g_assert_true(!refused[i].reserved[0] && !refused[i].reserved[1] &&
+                      !refused[i].reserved[2]);
+        if (refused[i].psn == psn) {
+            g_assert_cmpuint(refused[i].status, !=, 0);
+            return refused[i].status;
+        }
+    }
+    if (psn - ack->hdr.psn < EFA_PKT_WINDOW &&
+        (map->ok[bit / 64] >> (bit % 64) & 1)) {
+        return EFA_IO_COMP_STATUS_OK;
+    }
+    return -1;
 }

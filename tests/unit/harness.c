@@ -124,6 +124,7 @@ EfaConfig test_config(unsigned n)
     efa_config_init(&cfg, 2);
     cfg.gid = test_gid(n);
     cfg.max_llq_size = 65536;
+    cfg.reorder = 0;            /* the test decides */
     return cfg;
 }
 

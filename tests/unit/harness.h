@@ -310,5 +310,7 @@ WirePkt *ghost_pkt(EfaGid src, EfaGid dst, EfaPktType type, uint64_t epoch);
 void pkt_payload(WirePkt *pkt, const void *data, size_t len);
 /* The ghost's acknowledgement of @req with @status. */
 WirePkt *ghost_ack(const WirePkt *req, uint64_t epoch, uint8_t status);
+/* What an ACK of the device says of @psn; -1: nothing. */
+int ack_status(const WirePkt *ack, uint32_t psn);
 
 #endif /* EFA_TEST_HARNESS_H */

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "harness.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 #define MS      EFA_NSEC_PER_MSEC
 

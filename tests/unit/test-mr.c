@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "harness.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 /* A sender in @pd, and somebody who takes what it sends. */
 typedef struct Env {
@@ -312,8 +312,8 @@ static const Row rows[] = {
     ROW("pages of 2 GiB", flags, 31, 5),
     ROW("larger pages, too many", flags, 13, 5),
     ROW("local write", permissions, 1, 0),
-    ROW("remote write without capability", permissions, 2, 5),
-    ROW("remote read without capability", permissions, 4, 5),
+    ROW("remote write", permissions, 2, 0),
+    ROW("remote read", permissions, 4, 0),
     ROW("permission bit 3", permissions, 8, 5),
     ROW("permission bit 7", permissions, 0x80, 5),
     ROW("length 0", mr_length, 0, 5),

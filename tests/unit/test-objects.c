@@ -54,6 +54,8 @@ static void get_feature(Host *h, uint8_t id, void *out, size_t len)
 static void test_device_attr(void)
 {
     static const uint8_t guid[8] = { 2, 0, 0, 0xff, 0xfe, 0, 0, 9 };
+    /* RDMA read 1, RNR retry 2, RDMA write 8 */
+    static const uint32_t caps[] = { 0, 3, 11, 11 };
     uint8_t gen;
 
     for (gen = 0; gen < 4; gen++) {
@@ -72,8 +74,8 @@ static void test_device_attr(void)
         g_assert_cmpuint(a.db_bar, ==, 4);
         g_assert_cmpuint(a.phys_addr_width, ==, 48);
         g_assert_cmpuint(a.virt_addr_width, ==, 64);
-        g_assert_cmphex(a.device_caps, ==, gen ? 2 : 0);
-        g_assert_cmpuint(a.max_rdma_size, ==, 0);
+        g_assert_cmphex(a.device_caps, ==, caps[gen]);
+        g_assert_cmphex(a.max_rdma_size, ==, gen ? 0x40000000 : 0);
         g_assert_cmpmem(a.guid, 8, guid, 8);
         g_assert_cmpuint(a.max_link_speed_gbps, ==, 100);
         g_assert_cmpuint(a.reserved0 | a.reserved1, ==, 0);

@@ -188,8 +188,6 @@ static void no_meta(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 &= 0x7f; }
 static void extension(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 |= 0x40; }
 static void no_first(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl2 &= ~4; }
 static void no_last(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl2 &= ~8; }
-static void op_1(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 |= 1; }
-static void op_2(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 |= 2; }
 static void op_3(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 |= 3; }
 static void op_4(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 |= 4; }
 static void op_5(Pair *p, EfaIoTxWqe *w) { w->meta.ctrl1 |= 5; }
@@ -296,8 +294,6 @@ static const struct {
     { "meta_extension", extension, 2 },
     { "no first", no_first, 2 },
     { "no last", no_last, 2 },
-    { "RDMA read without capability", op_1, 3 },
-    { "RDMA write without capability", op_2, 3 },
     { "fast reg", op_3, 3 },
     { "fast inv", op_4, 3 },
     { "operation 5", op_5, 3 },

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "lone.h"
-#include "efa-internal.h"
+#include "efa-srd.h"
 
 /* Two devices that know each other. */
 typedef struct Pair {
@@ -142,7 +142,7 @@ typedef void (*Spoil)(WirePkt *p);
 
 static void bad_version(WirePkt *p) { p->hdr.version++; }
 static void bad_type_0(WirePkt *p) { p->hdr.type = 0; }
-static void bad_type_5(WirePkt *p) { p->hdr.type = 5; }
+static void bad_type_6(WirePkt *p) { p->hdr.type = 6; }
 static void bad_type_255(WirePkt *p) { p->hdr.type = 255; }
 static void bad_short(WirePkt *p) { p->len = sizeof(EfaPktHdr) - 1; }
 static void bad_empty(WirePkt *p) { p->len = 0; }
@@ -156,26 +156,42 @@ static void bad_epoch_0(WirePkt *p) { p->hdr.dst_epoch = 0; }
 static void bad_ctx(WirePkt *p) { p->hdr.ctx++; }
 static void bad_ctx_old(WirePkt *p) { p->hdr.ctx--; }
 
+/* The refusal behind the bitmap. */
 static EfaPktAck *ack_of(WirePkt *p)
 {
-    return (EfaPktAck *)(p->data + sizeof(EfaPktHdr));
+    return (EfaPktAck *)(p->data + sizeof(EfaPktHdr) + sizeof(EfaPktAckMap));
 }
 
-static void bad_psn(WirePkt *p) { ack_of(p)->psn++; }
-static void bad_psn_old(WirePkt *p) { ack_of(p)->psn--; }
-static void bad_psn_window(WirePkt *p) { ack_of(p)->psn += EFA_SRD_WINDOW; }
+static void bad_psn(WirePkt *p) { p->hdr.psn++; ack_of(p)->psn++; }
+
+static void bad_psn_before(WirePkt *p)
+{
+    p->hdr.psn -= EFA_SRD_WINDOW;
+    ack_of(p)->psn--;
+}
+
+static void bad_psn_behind(WirePkt *p)
+{
+    p->hdr.psn += EFA_SRD_WINDOW;
+    ack_of(p)->psn += EFA_SRD_WINDOW;
+}
+
 static void bad_ack_part(WirePkt *p) { p->len--; p->hdr.payload_len--; }
 static void bad_ack_odd(WirePkt *p) { p->len += 7; p->hdr.payload_len += 7; }
 
 static void bad_ack_many(WirePkt *p)
 {
-    EfaPktAck acks[EFA_PKT_MAX_ACKS + 1];
+    struct {
+        EfaPktAckMap map;
+        EfaPktAck acks[EFA_PKT_MAX_ACKS + 1];
+    } body;
     unsigned i;
 
-    for (i = 0; i < G_N_ELEMENTS(acks); i++) {
-        acks[i] = *ack_of(p);
+    memcpy(&body.map, p->data + sizeof(EfaPktHdr), sizeof(body.map));
+    for (i = 0; i < G_N_ELEMENTS(body.acks); i++) {
+        body.acks[i] = *ack_of(p);
     }
-    pkt_payload(p, acks, sizeof(acks));
+    pkt_payload(p, &body, sizeof(body));
 }
 
 static void bad_ack_none(WirePkt *p)
@@ -184,12 +200,18 @@ static void bad_ack_none(WirePkt *p)
     p->len = sizeof(EfaPktHdr);
 }
 
+static void bad_ack_map(WirePkt *p)
+{
+    p->hdr.payload_len = sizeof(EfaPktAckMap) - 8;
+    p->len = sizeof(EfaPktHdr) + p->hdr.payload_len;
+}
+
 static const struct {
     const char *name;
     Spoil spoil;
 } hostile_acks[] = {
     { "version", bad_version }, { "type 0", bad_type_0 },
-    { "type 5", bad_type_5 }, { "type 255", bad_type_255 },
+    { "type 6", bad_type_6 }, { "type 255", bad_type_255 },
     { "truncated header", bad_short }, { "no bytes", bad_empty },
     { "longer than it says", bad_len_less },
     { "shorter than it says", bad_len_more },
@@ -197,10 +219,12 @@ static const struct {
     { "foreign receiver", bad_dst_gid }, { "wrong epoch", bad_epoch },
     { "epoch 0", bad_epoch_0 }, { "future context", bad_ctx },
     { "old context", bad_ctx_old }, { "PSN never sent", bad_psn },
-    { "PSN before", bad_psn_old }, { "PSN a window away", bad_psn_window },
+    { "PSN before", bad_psn_before },
+    { "PSN a window away", bad_psn_behind },
     { "part of a status", bad_ack_part },
     { "a status and a half", bad_ack_odd },
     { "too many", bad_ack_many }, { "none", bad_ack_none },
+    { "half a bitmap", bad_ack_map },
 };
 
 static void test_hostile_acks(void)
@@ -209,14 +233,15 @@ static void test_hostile_acks(void)
     WirePkt *p = lone_send(&l, 1);
     unsigned i;
 
-    for (i = 0; i < G_N_ELEMENTS(hostile_acks); i++) {
-        WirePkt *ack = ghost_ack(p, EPOCH, 0);
+    for (i = 0; i < 2 * G_N_ELEMENTS(hostile_acks); i++) {
+        WirePkt *ack = ghost_ack(p, EPOCH, i % 2 ? 9 : 0);
         EfaIoCdesc e;
 
-        hostile_acks[i].spoil(ack);
+        hostile_acks[i / 2].spoil(ack);
         wire_deliver(l.w, ack);
         if (cq_poll(l.e->scq, &e)) {
-            g_error("completed by an answer with: %s", hostile_acks[i].name);
+            g_error("completed by an answer with: %s",
+                    hostile_acks[i / 2].name);
         }
     }
     lone_ack(&l, p, EPOCH, 0);
@@ -234,7 +259,7 @@ static void test_retransmit(void)
     WirePkt *p = lone_send(&l, 7);
     unsigned i;
 
-    advance(199 * MS);
+    advance(99 * MS);
     g_assert_cmpuint(wire_count(l.w), ==, 0);
     advance(2 * MS);
     for (i = 0; i < 2; i++) {
@@ -246,7 +271,7 @@ static void test_retransmit(void)
         g_free(again);
         /* the second one waits twice as long */
         if (!i) {
-            advance(390 * MS);
+            advance(190 * MS);
             g_assert_cmpuint(wire_count(l.w), ==, 0);
             advance(20 * MS);
         }
@@ -385,7 +410,7 @@ static void silent(unsigned messages, bool known)
     }
     advance(timeout - MS);
     assert_cq_empty(l.e->scq);
-    /* the longest distance of two retransmissions is 3.2 s */
+    /* the longest distance of two retransmissions is 0.5 s */
     advance(3300 * MS);
     for (i = 0; i < messages; i++) {
         EfaIoCdesc e = cq_next(l.e->scq);

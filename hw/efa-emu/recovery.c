@@ -1,0 +1,296 @@
+/*
+ * EFA device model: loss, time and the size of the window
+ *
+ * A segment is lost when one that was sent clearly later has been answered,
+ * by more than the reordering seen so far explains (as RFC 8985, RACK, does
+ * for TCP), or when nothing at all is answered for the retransmission timeout
+ * (RFC 6298). What may be under way is limited by a window in bytes that
+ * grows with answers and shrinks with loss.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-osdep.h"
+#include "efa-srd.h"
+
+#define EFA_RTO_FIRST_NS        (100 * EFA_NSEC_PER_MSEC)
+#define EFA_RTO_MIN_NS          (10 * EFA_NSEC_PER_MSEC)
+#define EFA_RTO_MAX_NS          (500 * EFA_NSEC_PER_MSEC)
+#define EFA_BACKOFF_MAX         6
+
+/* An answer this much later than that to a younger segment is no surprise. */
+#define EFA_REORDER_MIN_NS      (500 * EFA_NSEC_PER_USEC)
+#define EFA_PATIENCE_MAX        6
+
+/* Full packets that may always be under way, and at the start. */
+#define EFA_CWND_MIN_PACKETS    8
+#define EFA_CWND_FIRST_PACKETS  16
+#define EFA_CWND_MAX            (8u << 20)
+
+/* Refused messages one look judges, and those it sends again. */
+#define EFA_RNR_LOOKS           1024
+#define EFA_RNR_BURST           64
+#define EFA_RNR_LOOK_NS         (100 * EFA_NSEC_PER_USEC)
+
+static uint32_t efa_packet_bytes(const EfaCore *core)
+{
+    return core->cfg.mtu + sizeof(EfaPktHdr) + sizeof(EfaPktRdma);
+}
+
+void efa_recovery_init(EfaCore *core, EfaPeer *peer)
+{
+    peer->flight = 0;
+    peer->cwnd = EFA_CWND_FIRST_PACKETS * efa_packet_bytes(core);
+    peer->ssthresh = EFA_CWND_MAX;
+    peer->cut_at = INT64_MIN;
+    peer->srtt = 0;
+    peer->rttvar = 0;
+    peer->min_rtt = INT64_MAX;
+    peer->newest = INT64_MIN;
+    peer->patience = 0;
+    peer->backoff = 0;
+}
+
+bool efa_recovery_room(const EfaPeer *peer, uint32_t bytes)
+{
+    return !peer->flight || peer->flight + bytes <= peer->cwnd;
+}
+
+static int64_t efa_rto(const EfaPeer *peer)
+{
+    int64_t rto = peer->srtt ? peer->srtt + 4 * peer->rttvar
+                             : EFA_RTO_FIRST_NS;
+
+    rto = MAX(rto, EFA_RTO_MIN_NS) << peer->backoff;
+    return MIN(rto, EFA_RTO_MAX_NS);
+}
+
+/* How far answers may be out of order without meaning a loss. */
+static int64_t efa_tolerance(const EfaPeer *peer)
+{
+    return MAX(peer->srtt / 4, EFA_REORDER_MIN_NS) << peer->patience;
+}
+
+static int64_t efa_peer_timeout(const EfaCore *core)
+{
+    return core->cfg.peer_timeout_ms * EFA_NSEC_PER_MSEC;
+}
+
+void efa_recovery_sent(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg,
+                       int64_t now)
+{
+    if (seg->tries < UINT8_MAX) {
+        seg->tries++;
+    }
+    seg->sent = now;
+    peer->flight += efa_srd_seg_bytes(seg);
+    efa_peer_scan_at(core, peer, now + efa_rto(peer));
+}
+
+/* RFC 6298 */
+static void efa_rtt_sample(EfaPeer *peer, int64_t rtt)
+{
+    rtt = MAX(rtt, 1);
+    peer->min_rtt = MIN(peer->min_rtt, rtt);
+    if (!peer->srtt) {
+        peer->srtt = rtt;
+        peer->rttvar = rtt / 2;
+        return;
+    }
+    peer->rttvar += (ABS(peer->srtt - rtt) - peer->rttvar) / 4;
+    peer->srtt += (rtt - peer->srtt) / 8;
+    peer->srtt = MAX(peer->srtt, 1);
+}
+
+static void efa_cwnd_grow(EfaCore *core, EfaPeer *peer, uint32_t bytes)
+{
+    if (peer->cwnd < peer->ssthresh) {
+        peer->cwnd += bytes;
+    } else {
+        peer->cwnd += MAX(1, (uint64_t)bytes * efa_packet_bytes(core) /
+                             peer->cwnd);
+    }
+    peer->cwnd = MIN(peer->cwnd, EFA_CWND_MAX);
+}
+
+/* Once for all that was lost on the same way. */
+static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
+                         int64_t now)
+{
+    if (lost_sent <= peer->cut_at) {
+        return;
+    }
+    peer->cut_at = now;
+    peer->cwnd = MAX(peer->cwnd / 10 * 7,
+                     EFA_CWND_MIN_PACKETS * efa_packet_bytes(core));
+    peer->ssthresh = peer->cwnd;
+    trace_efa_window(peer->cwnd, peer->srtt);
+}
+
+void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
+                           int64_t now)
+{
+    int64_t rtt = now - seg->sent;
+
+    if (seg->tries == 1) {
+        /* Karn: of a copy nobody knows which one was answered */
+        efa_rtt_sample(peer, rtt);
+        if (seg->lost && peer->patience < EFA_PATIENCE_MAX) {
+            /* given up too early */
+            peer->patience++;
+        }
+    } else if (rtt < peer->min_rtt) {
+        /* the answer is to a former copy: sent again too early */
+        if (peer->patience < EFA_PATIENCE_MAX) {
+            peer->patience++;
+        }
+        return;
+    }
+    peer->newest = MAX(peer->newest, seg->sent);
+    efa_cwnd_grow(core, peer, efa_srd_seg_bytes(seg));
+}
+
+/* Lose what younger answers have overtaken; when to look again. */
+static int64_t efa_recovery_overtaken(EfaCore *core, EfaPeer *peer,
+                                      int64_t now)
+{
+    int64_t tolerance = efa_tolerance(peer);
+    GList *link;
+
+    while ((link = peer->inflight.head)) {
+        EfaTxSeg *seg = link->data;
+        int64_t due = seg->sent + peer->srtt + tolerance;
+
+        if (seg->sent >= peer->newest) {
+            break;
+        }
+        if (due > now) {
+            return due;
+        }
+        trace_efa_lost(seg->psn, seg->tries, now - seg->sent);
+        efa_cwnd_cut(core, peer, seg->sent, now);
+        efa_srd_lose(core, peer, seg);
+    }
+    return INT64_MAX;
+}
+
+void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now)
+{
+    int64_t again = efa_recovery_overtaken(core, peer, now);
+
+    peer->backoff = 0;
+    peer->progress = now;
+    if (again != INT64_MAX) {
+        efa_peer_scan_at(core, peer, again);
+    }
+}
+
+/* Nothing was answered for too long; when to look again. */
+static int64_t efa_recovery_timeout(EfaCore *core, EfaPeer *peer, int64_t now)
+{
+    int64_t rto = efa_rto(peer);
+    bool timeout = false;
+    GList *link;
+
+    while ((link = peer->inflight.head)) {
+        EfaTxSeg *seg = link->data;
+
+        if (seg->sent + rto > now) {
+            break;
+        }
+        trace_efa_lost(seg->psn, seg->tries, now - seg->sent);
+        efa_cwnd_cut(core, peer, seg->sent, now);
+        efa_srd_lose(core, peer, seg);
+        timeout = true;
+    }
+    if (timeout) {
+        core->stats.retrans_timeout_events++;
+        peer->backoff = MIN(peer->backoff + 1, EFA_BACKOFF_MAX);
+    }
+    return link ? ((EfaTxSeg *)link->data)->sent + rto : INT64_MAX;
+}
+
+/* Try again what was refused for want of a buffer; the next such time. */
+static int64_t efa_recovery_rnr(EfaCore *core, EfaPeer *peer, int64_t now)
+{
+    unsigned looks = MIN(peer->rnr.length, EFA_RNR_LOOKS);
+    unsigned burst = EFA_RNR_BURST;
+    int64_t next = INT64_MAX;
+
+    if (peer->rnr.length > looks) {
+        next = now + EFA_NSEC_PER_MSEC;
+    }
+    while (looks--) {
+        GList *link = g_queue_pop_head_link(&peer->rnr);
+        EfaTxMsg *msg = link->data;
+
+        if (msg->time <= now && burst) {
+            burst--;
+            efa_srd_send(core, msg);
+        } else {
+            g_queue_push_tail_link(&peer->rnr, link);
+            next = MIN(next, MAX(msg->time, now + EFA_RNR_LOOK_NS));
+        }
+    }
+    return next;
+}
+
+/* Does work depend on a sign of life? One that was refused has seen one. */
+static bool efa_peer_waits(const EfaPeer *peer)
+{
+    return peer->tx_una != peer->tx_next || peer->waiting.length;
+}
+
+/* Nothing heard for too long, be it no answer or no way there at all. */
+static bool efa_recovery_give_up(EfaCore *core, EfaPeer *peer, int64_t now)
+{
+    if (!efa_peer_waits(peer) ||
+        now - peer->progress < efa_peer_timeout(core)) {
+        return false;
+    }
+    core->stats.unresponsive_remote_events++;
+    efa_aenq_post(core, EFA_ADMIN_WARNING, EFA_SYNDROME_UNRESPONSIVE);
+    efa_peer_abort(core, peer, efa_peer_silence(peer));
+    return true;
+}
+
+static void efa_recovery_peer(EfaCore *core, EfaPeer *peer, int64_t now)
+{
+    if (now >= peer->connect_at) {
+        peer->connect_at = INT64_MAX;
+        if (efa_peer_busy(peer)) {
+            efa_peer_need_link(core, peer);
+        }
+    }
+    if (now >= peer->scan_at) {
+        peer->scan_at = INT64_MAX;
+        if (!efa_recovery_give_up(core, peer, now)) {
+            int64_t rnr = efa_recovery_rnr(core, peer, now);
+            int64_t overtaken = efa_recovery_overtaken(core, peer, now);
+            int64_t timeout = efa_recovery_timeout(core, peer, now);
+            int64_t give_up = efa_peer_waits(peer)
+                ? peer->progress + efa_peer_timeout(core) : INT64_MAX;
+
+            peer->scan_at = MIN(MIN(peer->scan_at, give_up),
+                                MIN(rnr, MIN(overtaken, timeout)));
+        }
+    }
+}
+
+int64_t efa_recovery_timers(EfaCore *core, int64_t now)
+{
+    int64_t next = INT64_MAX;
+    GList *link = core->active.head;
+
+    while (link) {
+        EfaPeer *peer = link->data;
+
+        link = link->next;
+        efa_recovery_peer(core, peer, now);
+        if (peer->scan_at == INT64_MAX && peer->connect_at == INT64_MAX) {
+            g_queue_unlink(&core->active, &peer->active_link);
+            peer->active = false;
+        }
+        next = MIN(next, MIN(peer->scan_at, peer->connect_at));
+    }
+    return next;
+}
