@@ -32,7 +32,8 @@ typedef struct QEMU_PACKED EfaPktHdr {
     uint8_t flags;
     uint32_t reserved;
     uint32_t payload_len;   /* bytes that follow the header */
-    uint32_t imm;
+    uint32_t imm;           /* immediate data; ACK: requests that had been
+                               answered before, so far */
     uint16_t dst_qpn;
     uint16_t src_qpn;
     uint32_t qkey;

@@ -78,6 +78,8 @@ struct EfaPeer {
     int64_t min_rtt;
     int64_t newest;         /* transmission time of what was answered last */
     uint8_t patience;       /* doublings of the tolerance for reordering */
+    uint8_t true_losses;    /* since that was last changed */
+    uint32_t dups_told;     /* copies that the peer says it had before */
     uint8_t backoff;        /* doublings of the retransmission timer */
     int64_t progress;       /* last sign of life, or first unanswered send */
     int64_t scan_at;        /* when to look at the timers */
@@ -86,6 +88,7 @@ struct EfaPeer {
     uint64_t rx_epoch;
     uint32_t rx_ctx;
     uint32_t rx_base;
+    uint32_t rx_dups;       /* requests that had been answered before */
     EfaRxWindow *rx;        /* once the peer has sent something */
     GQueue reads;           /* EfaReadJob: what waits for room to be sent */
 
@@ -154,6 +157,8 @@ void efa_recovery_sent(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg,
 /* @seg is answered; it is still in its queue. */
 void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
                            int64_t now);
+/* The responder has had so many requests more than once. */
+void efa_recovery_dups(EfaPeer *peer, uint32_t dups);
 /* All that one packet of answers has told is known: judge the rest. */
 void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now);
 /* Timers due; returns the next deadline. */

@@ -291,6 +291,7 @@ static void efa_net_fill_ack(EfaPeer *peer, EfaPktHdr *hdr, uint8_t *payload)
         map.ok[i] = cpu_to_le64(peer->rx->ok[i]);
     }
     hdr->psn = cpu_to_le32(peer->rx_base);
+    hdr->imm = cpu_to_le32(peer->rx_dups);
     hdr->dst_epoch = cpu_to_le64(peer->rx_epoch);
     hdr->ctx = cpu_to_le32(peer->rx_ctx);
     memcpy(payload, &map, sizeof(map));

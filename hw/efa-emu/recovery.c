@@ -20,6 +20,8 @@
 /* An answer this much later than that to a younger segment is no surprise. */
 #define EFA_REORDER_MIN_NS      (500 * EFA_NSEC_PER_USEC)
 #define EFA_PATIENCE_MAX        6
+/* Losses that were none but losses, after which it is halved. */
+#define EFA_PATIENCE_LOSSES     16
 
 /* Full packets that may always be under way, and at the start. */
 #define EFA_CWND_MIN_PACKETS    8
@@ -47,6 +49,8 @@ void efa_recovery_init(EfaCore *core, EfaPeer *peer)
     peer->min_rtt = INT64_MAX;
     peer->newest = INT64_MIN;
     peer->patience = 0;
+    peer->true_losses = 0;
+    peer->dups_told = 0;
     peer->backoff = 0;
 }
 
@@ -126,6 +130,24 @@ static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
     trace_efa_window(peer->cwnd, peer->srtt);
 }
 
+/* Something was given up too early. */
+static void efa_be_patient(EfaPeer *peer)
+{
+    peer->true_losses = 0;
+    if (peer->patience < EFA_PATIENCE_MAX) {
+        peer->patience++;
+    }
+}
+
+void efa_recovery_dups(EfaPeer *peer, uint32_t dups)
+{
+    /* the count may also come out of order */
+    if ((int32_t)(dups - peer->dups_told) > 0) {
+        peer->dups_told = dups;
+        efa_be_patient(peer);
+    }
+}
+
 void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
                            int64_t now)
 {
@@ -134,15 +156,11 @@ void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
     if (seg->tries == 1) {
         /* Karn: of a copy nobody knows which one was answered */
         efa_rtt_sample(peer, rtt);
-        if (seg->lost && peer->patience < EFA_PATIENCE_MAX) {
-            /* given up too early */
-            peer->patience++;
+        if (seg->lost) {
+            efa_be_patient(peer);
         }
     } else if (rtt < peer->min_rtt) {
-        /* the answer is to a former copy: sent again too early */
-        if (peer->patience < EFA_PATIENCE_MAX) {
-            peer->patience++;
-        }
+        /* that is the answer to a former copy */
         return;
     }
     peer->newest = MAX(peer->newest, seg->sent);
@@ -167,6 +185,10 @@ static int64_t efa_recovery_overtaken(EfaCore *core, EfaPeer *peer,
             return due;
         }
         trace_efa_lost(seg->psn, seg->tries, now - seg->sent);
+        if (peer->patience && ++peer->true_losses >= EFA_PATIENCE_LOSSES) {
+            peer->true_losses = 0;
+            peer->patience--;
+        }
         efa_cwnd_cut(core, peer, seg->sent, now);
         efa_srd_lose(core, peer, seg);
     }

@@ -265,6 +265,7 @@ static bool efa_rx_context(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr)
     peer->rx_epoch = epoch;
     peer->rx_ctx = ctx;
     peer->rx_base = le32_to_cpu(hdr->una);
+    peer->rx_dups = 0;
     trace_efa_rx_context(epoch, ctx, peer->rx_base);
     return true;
 }
@@ -329,10 +330,12 @@ void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr)
     }
     efa_rx_advance(peer, le32_to_cpu(hdr->una));
     if (msg->psn - peer->rx_base >= EFA_SRD_WINDOW) {
+        peer->rx_dups++;
         trace_efa_rx_stale(msg->psn, "window");
         return;
     }
     if (peer->rx->answer[EFA_SRD_SLOT(msg->psn)]) {
+        peer->rx_dups++;
         trace_efa_rx_stale(msg->psn, "answered before");
     } else if (msg->opcode == EFA_IO_RDMA_READ) {
         efa_rx_read_request(core, msg);

@@ -607,6 +607,7 @@ void efa_srd_ack_received(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr,
     memcpy(&map, payload, sizeof(map));
     memcpy(acks, payload + sizeof(map), len);
     efa_srd_heard(peer, hdr);
+    efa_recovery_dups(peer, le32_to_cpu(hdr->imm));
     efa_srd_ack_map(core, peer, le32_to_cpu(hdr->psn), &map, now);
     for (i = 0; i < len / sizeof(EfaPktAck); i++) {
         EfaTxSeg *seg = efa_window_get(peer, le32_to_cpu(acks[i].psn));

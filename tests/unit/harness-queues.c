@@ -325,6 +325,25 @@ void wqe_imm(EfaIoTxWqe *wqe, uint32_t imm)
     wqe->meta.immediate_data = imm;
 }
 
+EfaIoTxWqe wqe_rdma(uint8_t op, uint16_t req_id, uint16_t ah,
+                    uint16_t dest_qpn, const Buf *local, const Buf *remote,
+                    uint32_t len)
+{
+    EfaIoTxWqe wqe = wqe_send(req_id, ah, dest_qpn);
+
+    wqe.meta.ctrl1 |= op;
+    wqe.meta.length = 1;
+    wqe.rdma.remote = (EfaIoRemoteMem) {
+        .length = len, .rkey = remote->key, .buf_addr_lo = remote->iova,
+        .buf_addr_hi = remote->iova >> 32,
+    };
+    wqe.rdma.local = (EfaIoTxBufDesc) {
+        .length = len, .lkey = local->key, .buf_addr_lo = local->iova,
+        .buf_addr_hi = local->iova >> 32,
+    };
+    return wqe;
+}
+
 void sq_put(Qp *qp, const EfaIoTxWqe *wqe)
 {
     EfaIoTxWqe *slot = (EfaIoTxWqe *)(qp->h->llq + qp->llq) +

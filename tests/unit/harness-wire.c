@@ -374,6 +374,12 @@ void wire_cut(Wire *w, EfaGid a, EfaGid b, EfaLinkDownReason why)
     settle();
 }
 
+void wire_raise(Wire *w, EfaGid gid, EfaGid peer)
+{
+    raise_link(find(w, &gid), &peer);
+    settle();
+}
+
 WirePkt *ghost_pkt(EfaGid src, EfaGid dst, EfaPktType type, uint64_t epoch)
 {
     WirePkt *pkt = g_new0(WirePkt, 1);

@@ -208,6 +208,8 @@ EfaRegMrCmd mr_cmd(uint16_t pd, uint64_t iova, uint64_t len, uint8_t perm);
 Buf reg_buf(Host *h, uint16_t pd, uint64_t len, uint8_t perm);
 uint8_t dereg(Host *h, uint32_t key);
 #define PERM_LOCAL_WRITE    1
+#define PERM_REMOTE_WRITE   2
+#define PERM_REMOTE_READ    4
 
 /* ---- queue pairs ---- */
 typedef struct Qp {
@@ -249,6 +251,10 @@ EfaIoTxWqe wqe_send(uint16_t req_id, uint16_t ah, uint16_t dest_qpn);
 void wqe_sge(EfaIoTxWqe *wqe, const Buf *buf, uint64_t offset, uint32_t len);
 void wqe_inline(EfaIoTxWqe *wqe, const void *data, uint16_t len);
 void wqe_imm(EfaIoTxWqe *wqe, uint32_t imm);
+/* RDMA @op of @len bytes; the far side is the start of @remote. */
+EfaIoTxWqe wqe_rdma(uint8_t op, uint16_t req_id, uint16_t ah,
+                    uint16_t dest_qpn, const Buf *local, const Buf *remote,
+                    uint32_t len);
 void sq_put(Qp *qp, const EfaIoTxWqe *wqe);
 void sq_ring(Qp *qp);
 void sq_post(Qp *qp, const EfaIoTxWqe *wqe);    /* put and ring */
@@ -305,6 +311,8 @@ void wire_deliver(Wire *w, WirePkt *pkt);
 unsigned wire_drop_all(Wire *w);
 /* The link between the two breaks, as either sees it. */
 void wire_cut(Wire *w, EfaGid a, EfaGid b, EfaLinkDownReason why);
+/* @peer has connected to @gid. */
+void wire_raise(Wire *w, EfaGid gid, EfaGid peer);
 /* What the ghost @src would send: a header with good defaults, no payload. */
 WirePkt *ghost_pkt(EfaGid src, EfaGid dst, EfaPktType type, uint64_t epoch);
 void pkt_payload(WirePkt *pkt, const void *data, size_t len);
