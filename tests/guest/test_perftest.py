@@ -85,6 +85,46 @@ def test_bw_srd_all_sizes(env):
     _bw(env, Test("ib_send_bw", "SRD", None, 500))
 
 
+def test_write_bw(env):
+    """RDMA write of messages that take many packets."""
+    _bw(env, Test("ib_write_bw", "SRD", 65536, 1000))
+
+
+def test_read_bw(env):
+    """RDMA read of messages that take many packets."""
+    _bw(env, Test("ib_read_bw", "SRD", 65536, 1000))
+
+
+def test_write_lat(env):
+    """RDMA write, found by looking at the last byte."""
+    _lat(env, Test("ib_write_lat", "SRD", 64))
+
+
+def test_read_lat(env):
+    """Round trips of RDMA reads."""
+    _lat(env, Test("ib_read_lat", "SRD", 64))
+
+
+def test_write_with_imm(env):
+    """RDMA write with immediate data: each consumes a receive request."""
+    _bw(env, Test("ib_write_bw", "SRD", 65536, 1000, ("--write_with_imm",)))
+    _lat(env, Test("ib_write_lat", "SRD", 64, 500, ("--write_with_imm",)))
+
+
+def test_write_bw_bidirectional(env):
+    """RDMA write in both directions with several queue pairs."""
+    _bw(env, Test("ib_write_bw", "SRD", 65536, 200, ("-b", "-q", "4", NO_PEAK)))
+
+
+@full
+@timeout(400)
+def test_rdma_all_sizes(env):
+    """RDMA of all sizes up to 8 MiB."""
+    for tool in ("ib_write_bw", "ib_read_bw", "ib_write_lat", "ib_read_lat"):
+        for row in perftest.run(env.cluster, Test(tool, "SRD", None, 20), limit=90):
+            env.say(f"{tool}: {row}")
+
+
 @full
 def test_bw_ud_all_sizes(env):
     """Bandwidth over UD of all sizes."""

@@ -26,9 +26,6 @@ ABSENT = [
     r"Device /dev/dri/renderD128 is not present",
     r"All gid indices populated, cannot check bad flow",  # there is one
     r"Link layer of port=1 is Unspecified , skip RoCE test",
-    # RDMA read and write, a capability that the device does not claim yet
-    r"Create custom mr with additional access flags \d+ is not supported",
-    r"Create SRD QPEx is not supported",
 ]
 
 
@@ -36,7 +33,8 @@ def test_efa_srd(env):
     """The SRD tests."""
     passed = _run(env, "test_efa_srd")
     assert {"test_qp_ex_srd_send", "test_qp_ex_srd_send_imm", "test_qp_ex_srd_old_send", "test_cq_events_srd",
-            "test_full_rq_bad_flow"} <= passed, passed
+            "test_full_rq_bad_flow", "test_qp_ex_srd_rdma_read", "test_qp_ex_srd_rdma_write",
+            "test_qp_ex_srd_rdma_write_with_imm"} <= passed, passed
 
 
 def test_efadv(env):
