@@ -21,6 +21,7 @@ ABSENT = [
     r"Create memory window of type \d+ is not supported",
     r"Reg MR with MW access is not supported",
     r"Reg MR with access \(\d+\) is not supported",
+    r"Create custom mr with additional access flags (18|258) is not supported",  # memory windows, flush
     r"Device memory is not supported",
     r"Resize CQ is not supported",
     r"Device /dev/dri/renderD128 is not present",
