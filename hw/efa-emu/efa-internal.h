@@ -274,6 +274,7 @@ struct EfaCore {
     /* sq.c, the transport (efa-srd.h) */
     GQueue ready;           /* QPs with sends to start */
     GHashTable *peers;      /* EfaPeer, by GID */
+    int64_t evict_at;       /* no sooner look for peers to forget */
     GQueue active;          /* peers with timers */
     GQueue resume;          /* peers whose waiting messages may go on */
     GQueue acking;          /* peers with answers to send */

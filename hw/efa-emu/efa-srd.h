@@ -48,6 +48,7 @@ struct EfaPeer {
     uint32_t ah_refs;
     EfaLink *link;          /* NULL: never needed, or is_self */
     int64_t connect_at;     /* when to try (again), INT64_MAX = no need */
+    int64_t heard;          /* when a packet of it last came */
     bool ever_acked;
     bool active;            /* has timers to look at: in core->active */
     GList active_link;
@@ -105,6 +106,11 @@ struct EfaPeer {
 
 /* ---- peer.c: contexts and their life ---- */
 EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid);
+/*
+ * The peer of a link, made when somebody we do not know talks to us. NULL if
+ * there are too many of those.
+ */
+EfaPeer *efa_peer_by_link(EfaCore *core, EfaLink *link);
 /* Drop a peer nobody needs any more. */
 void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer);
 /* Is there work that a sender waits for? */

@@ -382,32 +382,27 @@ void efa_net_send_acks(EfaCore *core)
 
 /* ---- what the fabric reports ---- */
 
-/* The peer of a link, made when somebody we do not know connects to us. */
-static EfaPeer *efa_net_peer(EfaCore *core, EfaLink *link)
-{
-    EfaPeer *peer = link->client_data;
-
-    if (!peer) {
-        peer = efa_peer_get(core, &link->peer);
-        peer->link = link;
-        link->client_data = peer;
-    }
-    return peer;
-}
-
 static void efa_net_receive(void *opaque, EfaLink *link, const uint8_t *data,
                             size_t len)
 {
     EfaCore *core = opaque;
+    EfaPeer *peer = efa_peer_by_link(core, link);
 
-    efa_net_input(core, efa_net_peer(core, link), data, len);
+    if (peer) {
+        efa_net_input(core, peer, data, len);
+    } else {
+        core->stats.bad_packets++;
+    }
 }
 
 static void efa_net_link_up(void *opaque, EfaLink *link)
 {
     EfaCore *core = opaque;
+    EfaPeer *peer = efa_peer_by_link(core, link);
 
-    efa_peer_link_up(core, efa_net_peer(core, link));
+    if (peer) {
+        efa_peer_link_up(core, peer);
+    }
 }
 
 static void efa_net_link_down(void *opaque, EfaLink *link,

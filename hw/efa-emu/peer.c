@@ -11,6 +11,11 @@
 
 #define EFA_CONNECT_RETRY_NS    (20 * EFA_NSEC_PER_MSEC)
 
+/* Peers without address handle: so many, and until when they are kept. */
+#define EFA_STRANGERS_MAX       4096
+#define EFA_STRANGER_IDLE_NS    (60 * 1000 * EFA_NSEC_PER_MSEC)
+#define EFA_EVICT_INTERVAL_NS   (1000 * EFA_NSEC_PER_MSEC)
+
 static guint efa_gid_hash(gconstpointer key)
 {
     uint64_t a, b;
@@ -92,6 +97,56 @@ void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer)
         (!peer->link || peer->link->state == EFA_LINK_DOWN)) {
         efa_peer_free(core, peer);
     }
+}
+
+/*
+ * Forget strangers that have been silent for so long that nothing of theirs
+ * can still be under way. Not often: looking at all of them takes time.
+ */
+static void efa_peer_evict(EfaCore *core, int64_t now)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    if (now < core->evict_at) {
+        return;
+    }
+    core->evict_at = now + EFA_EVICT_INTERVAL_NS;
+    g_hash_table_iter_init(&iter, core->peers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        EfaPeer *peer = value;
+
+        if (!peer->ah_refs && !peer->is_self && !efa_peer_busy(peer) &&
+            !peer->reads.length &&
+            now - peer->heard >= EFA_STRANGER_IDLE_NS) {
+            g_hash_table_iter_steal(&iter);
+            efa_peer_free(core, peer);
+        }
+    }
+}
+
+EfaPeer *efa_peer_by_link(EfaCore *core, EfaLink *link)
+{
+    EfaPeer *peer = link->client_data;
+    int64_t now = efa_now(core);
+    unsigned i;
+
+    for (i = 0; !peer && i < 2; i++) {
+        unsigned count = g_hash_table_size(core->peers);
+
+        if (count < EFA_STRANGERS_MAX + core->ahs.used ||
+            g_hash_table_contains(core->peers, &link->peer)) {
+            peer = efa_peer_get(core, &link->peer);
+            peer->link = link;
+            link->client_data = peer;
+        } else {
+            efa_peer_evict(core, now);
+        }
+    }
+    if (peer) {
+        peer->heard = now;
+    }
+    return peer;
 }
 
 static void efa_peer_activate(EfaCore *core, EfaPeer *peer, int64_t when)

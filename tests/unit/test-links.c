@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "harness.h"
+#include "efa-srd.h"
 
 #define MS  EFA_NSEC_PER_MSEC
 
@@ -403,6 +404,35 @@ static void test_every_access(void)
     }
 }
 
+/*
+ * Strangers without number: the table is bounded, those silent for a minute
+ * make room, those we know are not touched.
+ */
+static void test_strangers(void)
+{
+    Wire *w = wire_new();
+    End *e = end_new(host_new_on(1, w), EFA_QP_TYPE_SRD);
+    EfaCore *core = e->h->core;
+    unsigned i, count;
+
+    create_ah_ok(e->h, e->pd, test_gid(2));
+    for (i = 1000; i < 7000; i++) {
+        wire_raise(w, test_gid(1), test_gid(i));
+    }
+    count = g_hash_table_size(core->peers);
+    g_assert_cmpuint(count, ==, 4097);
+    advance(59000 * MS);
+    wire_raise(w, test_gid(1), test_gid(7001));
+    g_assert_cmpuint(g_hash_table_size(core->peers), ==, count);
+    advance(2000 * MS);
+    wire_raise(w, test_gid(1), test_gid(7002));
+    g_assert_cmpuint(g_hash_table_size(core->peers), ==, 2);
+    g_assert_nonnull(g_hash_table_lookup(core->peers, &(EfaGid[]) {
+        test_gid(2) }[0]));
+    hosts_free();
+    wire_free(w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -415,5 +445,6 @@ int main(int argc, char **argv)
     g_test_add_func("/links/window-freed", test_window_freed);
     g_test_add_func("/links/sqd-backlog", test_sqd_backlog);
     g_test_add_func("/links/every-access", test_every_access);
+    g_test_add_func("/links/strangers", test_strangers);
     return g_test_run();
 }
