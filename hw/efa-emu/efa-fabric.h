@@ -3,7 +3,8 @@
  *
  * A fabric backend moves packets between the devices of a cluster. It knows
  * nothing of queue pairs or reliability: a packet may be lost when a link goes
- * down, links come and go, and whatever a peer sends is untrusted.
+ * down, links come and go, and whatever a peer sends is untrusted. All it may
+ * read of a packet is the EfaPktHdr at its start, whose GIDs must be true.
  *
  * Every function is called with the core lock held, from any thread. Backends
  * never block. Callbacks into the client are made from ->poll() only, never
@@ -33,7 +34,8 @@ typedef enum EfaLinkState {
 } EfaLinkState;
 
 typedef enum EfaLinkDownReason {
-    EFA_LINK_ABSENT,        /* nobody listens under that GID */
+    EFA_LINK_ABSENT,        /* nobody listens under that GID; or the link was
+                               idle and given up, there being too many */
     EFA_LINK_HANGUP,        /* was up or connecting, the peer went away */
     EFA_LINK_REFUSED,       /* version mismatch, foreign owner, ... */
     EFA_LINK_PROTOCOL,      /* the peer wrote nonsense: link cut */
@@ -129,6 +131,8 @@ struct EfaFabric {
 EfaFabric *efa_fabric_shm_new(const char *dir, const EfaGid *gid,
                               const EfaFabricClient *client, void *opaque,
                               GError **errp);
+
+/* The fabric over an Ethernet: see fabric-netdev.h. */
 
 /* Only loopback: every peer but oneself is absent. */
 EfaFabric *efa_fabric_none_new(const EfaGid *gid,

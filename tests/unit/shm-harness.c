@@ -4,26 +4,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "shm-harness.h"
-#include <dirent.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <glib/gstdio.h>
 
-char *shm_dir;
 unsigned shm_complaints;
-
-const EfaGid *gid(unsigned n)
-{
-    static __thread EfaGid gids[8];
-    EfaGid *g = &gids[n % 8];
-
-    *g = (EfaGid) { { 0xfe, 0x80 } };
-    g->raw[14] = n >> 8;
-    g->raw[15] = n;
-    return g;
-}
 
 static char *name_of(const EfaGid *g, const char *suffix)
 {
@@ -53,166 +38,6 @@ bool exists(const EfaGid *g, const char *suffix)
 
     g_free(path);
     return yes;
-}
-
-unsigned count_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(d)) {
-        n++;
-    }
-    closedir(d);
-    return n;
-}
-
-/* the client */
-
-bool node_send(Node *n, EfaLink *link, const void *data, size_t len)
-{
-    uint8_t *p = n->f->ops->reserve(n->f, link, len);
-
-    if (p) {
-        memcpy(p, data, len);
-        n->f->ops->commit(n->f, link, len);
-    }
-    return p != NULL;
-}
-
-static void on_receive(void *opaque, EfaLink *link, const uint8_t *data,
-                       size_t len)
-{
-    Node *n = opaque;
-    unsigned i;
-
-    n->received++;
-    n->last_len = len;
-    memcpy(n->last, data, MIN(len, sizeof(n->last)));
-    for (i = 0; i < n->make_links; i++) {
-        const EfaGid *peer = gid(1000 + n->received * 10 + i);
-        EfaLink *l = n->f->ops->link_get(n->f, peer);
-
-        n->f->ops->connect(n->f, l);
-    }
-    if (n->echo) {
-        node_send(n, link, data, len);
-    }
-}
-
-void on_up(void *opaque, EfaLink *link)
-{
-    Node *n = opaque;
-
-    g_assert_cmpint(link->state, ==, EFA_LINK_UP);
-    g_string_append_c(n->log, 'u');
-}
-
-void on_down(void *opaque, EfaLink *link, EfaLinkDownReason why)
-{
-    Node *n = opaque;
-
-    g_assert_cmpint(link->state, !=, EFA_LINK_UP);
-    g_assert_null(n->f->ops->reserve(n->f, link, 10));
-    g_string_append_printf(n->log, "d%d", why);
-    if (n->reconnect) {
-        EfaLink *l = n->f->ops->link_get(n->f, n->reconnect);
-
-        n->reconnect = NULL;
-        n->f->ops->connect(n->f, l);
-    }
-}
-
-void on_writable(void *opaque, EfaLink *link)
-{
-    Node *n = opaque;
-
-    g_string_append_c(n->log, 'w');
-}
-
-const EfaFabricClient node_client = {
-    .receive = on_receive,
-    .link_up = on_up,
-    .link_down = on_down,
-    .link_writable = on_writable,
-};
-
-Node *node_new(unsigned id)
-{
-    Node *n = g_new0(Node, 1);
-    GError *err = NULL;
-
-    n->log = g_string_new(NULL);
-    g_mutex_init(&n->lock);
-    n->f = efa_fabric_shm_new(shm_dir, gid(id), &node_client, n, &err);
-    g_assert_no_error(err);
-    g_assert_nonnull(n->f);
-    return n;
-}
-
-void node_free(Node *n)
-{
-    n->f->ops->free(n->f);
-    g_string_free(n->log, TRUE);
-    g_mutex_clear(&n->lock);
-    g_free(n);
-}
-
-EfaLink *node_link(Node *n, unsigned peer)
-{
-    return n->f->ops->link_get(n->f, gid(peer));
-}
-
-void node_connect(Node *n, unsigned peer)
-{
-    n->f->ops->connect(n->f, node_link(n, peer));
-}
-
-bool node_awake(Node *n)
-{
-    struct pollfd p = { .fd = n->f->ops->fd(n->f), .events = POLLIN };
-
-    return poll(&p, 1, 0) > 0;
-}
-
-void node_run(Node *n)
-{
-    unsigned rounds = 0;
-
-    do {
-        while (n->f->ops->poll(n->f, 64)) {
-            g_assert_cmpuint(rounds++, <, 100000);
-        }
-        g_assert_cmpuint(rounds++, <, 100000);
-    } while (node_awake(n));
-}
-
-void settle(Node *a, Node *b)
-{
-    int i;
-
-    for (i = 0; i < 4; i++) {
-        node_run(a);
-        if (b) {
-            node_run(b);
-        }
-    }
-}
-
-void check_log(Node *n, const char *want)
-{
-    g_assert_cmpstr(n->log->str, ==, want);
-    g_string_set_size(n->log, 0);
-}
-
-void node_pair(Node **a, Node **b)
-{
-    *a = node_new(1);
-    *b = node_new(2);
-    node_connect(*a, 2);
-    settle(*a, *b);
-    check_log(*a, "u");
-    check_log(*b, "u");
 }
 
 /* a peer made by hand */
@@ -345,20 +170,6 @@ static void on_message(const char *domain, GLogLevelFlags level,
     shm_complaints++;
 }
 
-static void run_test(gconstpointer data)
-{
-    void (*test)(void) = (void (*)(void))data;
-    unsigned fds = count_fds();
-    char *sub = g_dir_make_tmp(NULL, NULL);
-
-    g_assert_nonnull(sub);
-    shm_dir = sub;
-    test();
-    g_assert_cmpuint(count_fds(), ==, fds);
-    g_assert_cmpint(g_rmdir(sub), ==, 0);
-    g_free(sub);
-}
-
 void shm_test_init(int *argc, char ***argv)
 {
     g_test_init(argc, argv, NULL);
@@ -367,5 +178,5 @@ void shm_test_init(int *argc, char ***argv)
 
 void shm_test_add(const char *path, void (*test)(void))
 {
-    g_test_add_data_func(path, (gconstpointer)test, run_test);
+    fabric_test_add(&fabric_shm, path, test);
 }
