@@ -7,8 +7,9 @@
  * Threads: doorbells and registers come from a vCPU, which holds the BQL;
  * packets, timers and deferred work are handled in the device's iothread,
  * which does not. The core's own lock keeps them apart; it is always the
- * inner one. All DMA is marked as going to memory, so that it can never reach
- * an MMIO region, least of all ours. MSI-X is raised from the main loop.
+ * inner one. With a netdev, whose layer lives under the BQL, all of it happens
+ * in the main loop. All DMA is marked as going to memory, so that it can never
+ * reach an MMIO region, least of all ours. MSI-X is raised from the main loop.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -28,6 +29,7 @@
 #include "system/runstate.h"
 #include "efa-osdep.h"
 #include "efa-core.h"
+#include "pci-netdev.h"
 
 #define TYPE_EFA "efa"
 OBJECT_DECLARE_SIMPLE_TYPE(EfaState, EFA)
@@ -50,7 +52,8 @@ struct EfaState {
 
     EfaCore *core;
     EfaFabric *fabric;          /* owned by the core */
-    IOThread *iothread;         /* NULL with a vIOMMU */
+    EfaNetdev *netdev;          /* NULL: another fabric */
+    IOThread *iothread;         /* NULL with a vIOMMU or a netdev */
     AioContext *ctx;            /* where packets and timers are handled */
     bool attached;              /* the fabric's descriptor is watched */
     QEMUBH *run_bh;             /* in the iothread */
@@ -63,6 +66,8 @@ struct EfaState {
     EfaConfig cfg;
     char *gid;
     char *fabric_dir;
+    NICConf nic;
+    uint32_t path_mtu;
     uint32_t poll_ns;
 };
 
@@ -209,9 +214,11 @@ static void efa_run(void *opaque)
 {
     EfaState *s = opaque;
 
+    efa_netdev_enter(s->netdev);
     if (efa_core_run(s->core)) {
         qemu_bh_schedule(s->run_bh);
     }
+    efa_netdev_leave(s->netdev);
 }
 
 static bool efa_poll(void *opaque)
@@ -224,17 +231,21 @@ static bool efa_poll(void *opaque)
 static void efa_attach_fabric(void *opaque)
 {
     EfaState *s = opaque;
+    int fd = s->fabric->ops->fd(s->fabric);
 
-    aio_set_fd_handler(s->ctx, s->fabric->ops->fd(s->fabric), efa_run, NULL,
-                       efa_poll, efa_run, s);
+    if (fd >= 0) {
+        aio_set_fd_handler(s->ctx, fd, efa_run, NULL, efa_poll, efa_run, s);
+    }
 }
 
 static void efa_detach_fabric(void *opaque)
 {
     EfaState *s = opaque;
+    int fd = s->fabric->ops->fd(s->fabric);
 
-    aio_set_fd_handler(s->ctx, s->fabric->ops->fd(s->fabric), NULL, NULL,
-                       NULL, NULL, NULL);
+    if (fd >= 0) {
+        aio_set_fd_handler(s->ctx, fd, NULL, NULL, NULL, NULL, NULL);
+    }
     qemu_bh_cancel(s->run_bh);
 }
 
@@ -283,7 +294,9 @@ static void efa_doorbells_write(void *opaque, hwaddr addr, uint64_t value,
 {
     EfaState *s = opaque;
 
+    efa_netdev_enter(s->netdev);
     efa_core_doorbell_write(s->core, addr, value, size);
+    efa_netdev_leave(s->netdev);
 }
 
 /* The core judges sizes and alignment itself. */
@@ -380,11 +393,35 @@ static bool efa_init_bars(EfaState *s, Error **errp)
                      errp) == 0;
 }
 
+static bool efa_init_netdev(EfaState *s, Error **errp)
+{
+    const char *name = s->nic.peers.ncs[0]->name;
+
+    if (s->fabric_dir) {
+        error_setg(errp, "fabric=%s and netdev=%s: a device has one way to "
+                   "its peers, give one of them", s->fabric_dir, name);
+        return false;
+    }
+    if (s->path_mtu < EFA_NETDEV_MIN_MTU || s->path_mtu > EFA_NETDEV_MAX_MTU) {
+        error_setg(errp, "path-mtu=%u: it must be %d to %d", s->path_mtu,
+                   EFA_NETDEV_MIN_MTU, EFA_NETDEV_MAX_MTU);
+        return false;
+    }
+    s->netdev = efa_netdev_new(&s->nic, &s->cfg.gid, s->path_mtu, s->core,
+                               efa_host_defer, s);
+    s->fabric = s->netdev->fabric;
+    return true;
+}
+
 static bool efa_init_fabric(EfaState *s, Error **errp)
 {
     g_autoptr(GError) err = NULL;
 
-    if (s->fabric_dir) {
+    if (s->nic.peers.ncs[0]) {
+        if (!efa_init_netdev(s, errp)) {
+            return false;
+        }
+    } else if (s->fabric_dir) {
         s->fabric = efa_fabric_shm_new(s->fabric_dir, &s->cfg.gid,
                                        &efa_fabric_client, s->core, &err);
     } else {
@@ -400,16 +437,17 @@ static bool efa_init_fabric(EfaState *s, Error **errp)
 }
 
 /*
- * A vIOMMU reports faults under the BQL: with one, all is done in the main
- * loop. It must be given before its devices on the command line.
+ * A vIOMMU reports faults under the BQL, and the network layer has no other
+ * lock: with one of them, all is done in the main loop. A vIOMMU must be given
+ * before its devices on the command line.
  */
 static bool efa_init_context(EfaState *s, Error **errp)
 {
     static unsigned serial;
     g_autofree char *id = NULL;
 
-    if (pci_device_iommu_address_space(&s->parent_obj) !=
-        &address_space_memory) {
+    if (s->netdev || pci_device_iommu_address_space(&s->parent_obj) !=
+                     &address_space_memory) {
         s->ctx = qemu_get_aio_context();
         return true;
     }
@@ -442,6 +480,9 @@ static bool efa_init_threads(EfaState *s, Error **errp)
     for (vector = 0; vector < s->cfg.num_vectors; vector++) {
         msix_vector_use(&s->parent_obj, vector);
     }
+    if (s->netdev) {
+        efa_netdev_plug(s->netdev, dev);
+    }
     s->vmstate = qemu_add_vm_change_state_handler(efa_vm_state, s);
     efa_set_running(s, runstate_is_running());
     return true;
@@ -458,10 +499,12 @@ static void efa_cleanup(EfaState *s)
         timer_del(s->timer);
         aio_wait_bh_oneshot(s->ctx, efa_detach_fabric, s);
     }
+    efa_netdev_unplug(s->netdev);
     if (s->core) {
         efa_core_free(s->core);
         s->core = NULL;
     }
+    g_clear_pointer(&s->netdev, efa_netdev_free);
     if (s->run_bh) {
         timer_free(s->timer);
         qemu_bh_delete(s->run_bh);
@@ -528,6 +571,8 @@ static const VMStateDescription efa_vmstate = {
 static const Property efa_properties[] = {
     DEFINE_PROP_UINT8("generation", EfaState, cfg.generation, 2),
     DEFINE_PROP_STRING("fabric", EfaState, fabric_dir),
+    DEFINE_PROP_NETDEV("netdev", EfaState, nic.peers),
+    DEFINE_PROP_UINT32("path-mtu", EfaState, path_mtu, EFA_NETDEV_DEFAULT_MTU),
     DEFINE_PROP_STRING("gid", EfaState, gid),
 #define DEFINE_LIMIT(_type, _field, _name, _value) \
     DEFINE_PROP_##_type(_name, EfaState, cfg._field, _value),
@@ -542,7 +587,12 @@ static const struct {
 } efa_descriptions[] = {
     { "generation", "0 to 3: PCI device 1d0f:efa0 to 1d0f:efa3" },
     { "fabric", "Directory (mode 0700) through which the devices of one "
-      "cluster find each other; without it a device reaches only itself" },
+      "cluster find each other; without it, and without netdev, a device "
+      "reaches only itself" },
+    { "netdev", "Network backend (-netdev) that carries packets as Ethernet "
+      "frames instead" },
+    { "path-mtu", "With netdev: bytes behind the Ethernet header that all of "
+      "the way carries, 576 to 65535; larger packets are split" },
     { "gid", "Address in the fabric, an IPv6 address; random if not given" },
     { "vectors", "MSI-X table size: one vector for the admin queue, one for "
       "each event queue" },
@@ -574,7 +624,7 @@ static const struct {
       "arrived with them; 0: none" },
     { "seed", "Of every random choice, so that a run can be repeated" },
     { "poll-ns", "How long the device's thread looks for packets before it "
-      "sleeps" },
+      "sleeps; without effect with netdev" },
 };
 
 static void efa_class_init(ObjectClass *klass, void *data)
