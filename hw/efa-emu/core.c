@@ -105,6 +105,7 @@ EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
     core->random = (cfg->seed * 0x9e3779b9u ^ cfg->gid.raw[15] << 8 ^
                     cfg->gid.raw[14] << 16) | 1;
     efa_objects_init(core);
+    efa_impair_init(core);
     efa_srd_init(core);
     efa_reset_locked(core);
     return core;
@@ -115,10 +116,12 @@ void efa_core_free(EfaCore *core)
     efa_lock(&core->lock);
     efa_reset_locked(core);
     efa_srd_destroy(core);
+    efa_impair_destroy(core);
     efa_objects_destroy(core);
     if (core->fabric) {
         core->fabric->ops->free(core->fabric);
     }
+    g_free(core->rx_copy);
     efa_unlock(&core->lock);
     efa_lock_destroy(&core->db_lock);
     efa_lock_destroy(&core->turn);
@@ -142,6 +145,7 @@ static void efa_work(EfaCore *core, unsigned budget)
     if (core->admin_left) {
         efa_admin_run(core);
     }
+    efa_impair_run(core, budget);
     efa_sq_run(core, budget);
     efa_srd_resume(core, budget);
     efa_net_run_loop(core, budget);
@@ -158,7 +162,7 @@ static void efa_work(EfaCore *core, unsigned budget)
             core->timer_at = INT64_MAX;
             srd = efa_recovery_timers(core, now);
             aenq = efa_aenq_timer(core, now);
-            efa_timer_at(core, MIN(srd, aenq));
+            efa_timer_at(core, MIN(MIN(srd, aenq), efa_impair_timer(core)));
         }
     }
     core->fabric->ops->flush(core->fabric);
@@ -168,7 +172,7 @@ static void efa_work(EfaCore *core, unsigned budget)
 static bool efa_work_left(const EfaCore *core)
 {
     return core->ready.length || core->resume.length || core->loop.length ||
-           core->admin_left;
+           core->admin_left || efa_impair_due(core);
 }
 
 static void efa_doorbell(EfaCore *core, uint32_t addr, uint32_t value)
@@ -301,6 +305,35 @@ void efa_core_set_running(EfaCore *core, bool running)
         efa_defer(core);
     }
     efa_core_unlock(core);
+}
+
+bool efa_core_set_impair(EfaCore *core, const EfaImpair *impair,
+                         GError **errp)
+{
+    if (!efa_impair_check(impair, errp)) {
+        return false;
+    }
+    efa_core_lock(core);
+    efa_impair_set(core, impair);
+    efa_core_unlock(core);
+    return true;
+}
+
+void efa_core_get_impair(EfaCore *core, EfaImpair *impair)
+{
+    efa_core_lock(core);
+    efa_impair_copy(impair, &core->impair.cfg);
+    efa_core_unlock(core);
+}
+
+EfaImpairStats efa_core_impair_stats(EfaCore *core)
+{
+    EfaImpairStats stats;
+
+    efa_core_lock(core);
+    stats = core->impair.stats;
+    efa_core_unlock(core);
+    return stats;
 }
 
 void efa_core_dma_changed(EfaCore *core)

@@ -11,6 +11,7 @@
 #define HW_EFA_CORE_H
 
 #include "efa-fabric.h"
+#include "impair.h"
 
 #define EFA_PCI_VENDOR_ID       0x1d0f
 #define EFA_PCI_DEVICE_ID_BASE  0xefa0
@@ -159,6 +160,17 @@ void efa_core_reg_write(EfaCore *core, uint64_t addr, uint64_t value,
 /* Doorbell BAR. */
 void efa_core_doorbell_write(EfaCore *core, uint64_t addr, uint64_t value,
                              unsigned size);
+
+/*
+ * What the network does to packets from now on (impair.h); chance and
+ * counters begin anew, held packets go on at once. false and one line in
+ * @errp if the rules are not legal: nothing has changed.
+ */
+bool efa_core_set_impair(EfaCore *core, const EfaImpair *impair,
+                         GError **errp);
+/* A copy of the rules in force; efa_impair_clear() it. */
+void efa_core_get_impair(EfaCore *core, EfaImpair *impair);
+EfaImpairStats efa_core_impair_stats(EfaCore *core);
 
 /*
  * Do deferred work: packets, timers, send queues. Bounded; true if some is

@@ -83,6 +83,8 @@ typedef struct EfaMr {
 } EfaMr;
 
 typedef struct EfaPeer EfaPeer;
+typedef struct EfaImpairPath EfaImpairPath;
+typedef struct EfaHeldPkt EfaHeldPkt;
 
 typedef struct EfaAh {
     uint32_t index;
@@ -210,6 +212,17 @@ typedef struct EfaStats {
     uint64_t bad_doorbells, bad_packets, aenq_drops;
 } EfaStats;
 
+/* impair.c */
+typedef struct EfaImpairState {
+    bool on;                /* there are rules, or packets held */
+    EfaImpair cfg;
+    EfaImpairStats stats;
+    GQueue paths;           /* EfaImpairPath */
+    size_t held_bytes;
+    int64_t next_at;        /* when the next held packet is due */
+    EfaHeldPkt *reserved;   /* not committed */
+} EfaImpairState;
+
 /* A ring of the admin interface; counters are free-running. */
 typedef struct EfaAdminRing {
     bool live;
@@ -286,6 +299,9 @@ struct EfaCore {
     struct EfaLoopPkt *loop_next;   /* reserved, not committed */
     struct EfaHeld *held;   /* a packet that others may overtake */
     uint32_t random;        /* state of efa_random() */
+    uint8_t *tx_buf;        /* what was reserved last */
+    uint8_t *rx_copy;       /* EFA_PKT_MAX bytes, on demand */
+    EfaImpairState impair;
     int64_t timer_at;
 
     EfaStats stats;
@@ -458,5 +474,40 @@ EfaCompStatus efa_rq_take(EfaCore *core, EfaQp *qp, uint16_t *req_id);
 /* Complete the request so taken. */
 void efa_rq_notify(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
                    uint16_t req_id, EfaCompStatus status);
+
+/*
+ * Hand a complete packet to the fabric, or to ourselves; false if there is no
+ * room or no link. After want of room efa_impair_writable() follows.
+ */
+bool efa_net_pass(EfaCore *core, EfaPeer *peer, const uint8_t *data,
+                  size_t len);
+
+/* ---- impair.c: a network worse than the fabric ---- */
+void efa_impair_init(EfaCore *core);
+void efa_impair_destroy(EfaCore *core);
+/* A checked list: begins anew. */
+void efa_impair_set(EfaCore *core, const EfaImpair *impair);
+/*
+ * As efa_net_reserve(), commit() and cancel(), for peers with a rule; false:
+ * there is none, or nothing was reserved. To be called if core->impair.on.
+ */
+bool efa_impair_reserve(EfaCore *core, EfaPeer *peer, size_t len,
+                        uint8_t **buf);
+bool efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len);
+bool efa_impair_cancel(EfaCore *core);
+/* Is what comes from @peer lost? Counts it. */
+bool efa_impair_blocks_input(EfaCore *core, EfaPeer *peer, size_t len);
+/* Pass on held packets that are due. */
+void efa_impair_run(EfaCore *core, unsigned budget);
+/* Could efa_impair_run() go on at once? */
+bool efa_impair_due(const EfaCore *core);
+/* ... and if not, when? */
+int64_t efa_impair_timer(const EfaCore *core);
+/* There may be room again in the fabric. */
+void efa_impair_writable(EfaCore *core, EfaPeer *peer);
+/* Drop what is held for @peer. */
+void efa_impair_drop(EfaCore *core, EfaPeer *peer);
+/* @peer goes. */
+void efa_impair_forget(EfaCore *core, EfaPeer *peer);
 
 #endif /* HW_EFA_INTERNAL_H */

@@ -23,6 +23,11 @@ typedef enum EfaPktType {
     EFA_PKT_READ_RESP   = 5,    /* what an RDMA read has asked for */
 } EfaPktType;
 
+typedef enum EfaPktChecksum {
+    EFA_PKT_NO_CHECKSUM = 0,
+    EFA_PKT_CRC32       = 0xc5, /* far from 0, see checksum.c */
+} EfaPktChecksum;
+
 FIELD(PKT_FLAGS, HAS_IMM, 0, 1)
 
 typedef struct QEMU_PACKED EfaPktHdr {
@@ -30,7 +35,8 @@ typedef struct QEMU_PACKED EfaPktHdr {
     uint8_t type;           /* EfaPktType */
     uint8_t opcode;         /* EfaIoOp: UD, DATA */
     uint8_t flags;
-    uint32_t reserved;
+    uint8_t checksum_kind;  /* EfaPktChecksum */
+    uint8_t reserved[3];
     uint32_t payload_len;   /* bytes that follow the header */
     uint32_t imm;           /* immediate data; ACK: requests that had been
                                answered before, so far */
@@ -46,7 +52,8 @@ typedef struct QEMU_PACKED EfaPktHdr {
     uint32_t una;           /* DATA: oldest PSN the sender still waits for */
     uint8_t src_gid[16];
     uint8_t dst_gid[16];
-    uint8_t reserved2[12];
+    uint32_t checksum;      /* 0 if there is none */
+    uint8_t reserved2[8];
 } EfaPktHdr;
 
 /*
@@ -84,12 +91,21 @@ typedef struct QEMU_PACKED EfaPktAck {
 
 /* Bytes behind the header at most. */
 #define EFA_PKT_MAX_PAYLOAD (sizeof(EfaPktRdma) + EFA_MAX_MTU)
+/* The largest packet of all. */
+#define EFA_PKT_MAX         (sizeof(EfaPktHdr) + EFA_PKT_MAX_PAYLOAD)
+
+/* Give a complete packet of @len bytes, header included, its checksum. */
+void efa_pkt_seal(uint8_t *pkt, size_t len);
+/* Does it have a checksum, the right one? @len: a header's at least. */
+bool efa_pkt_intact(const uint8_t *pkt, size_t len);
 
 QEMU_BUILD_BUG_ON(sizeof(EfaPktHdr) != 96);
 QEMU_BUILD_BUG_ON(offsetof(EfaPktHdr, src_epoch) != 24);
 QEMU_BUILD_BUG_ON(offsetof(EfaPktHdr, src_gid) != 52);
 QEMU_BUILD_BUG_ON(sizeof(EfaPktRdma) != 24);
 QEMU_BUILD_BUG_ON(sizeof(EfaPktAckMap) != 64);
+QEMU_BUILD_BUG_ON(offsetof(EfaPktHdr, checksum_kind) != 4);
+QEMU_BUILD_BUG_ON(offsetof(EfaPktHdr, checksum) != 84);
 QEMU_BUILD_BUG_ON(sizeof(EfaPktAck) != 8);
 
 #endif /* HW_EFA_PACKET_H */

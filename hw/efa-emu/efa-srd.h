@@ -102,6 +102,8 @@ struct EfaPeer {
     uint64_t reset_epoch;   /* addressee's life */
     bool ack_queued;        /* in core->acking */
     GList ack_link;
+
+    EfaImpairPath *path;    /* impair.c's, NULL: never needed */
 };
 
 /* ---- peer.c: contexts and their life ---- */

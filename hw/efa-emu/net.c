@@ -24,25 +24,44 @@ bool efa_net_up(EfaCore *core, EfaPeer *peer)
     return peer->is_self || (peer->link && peer->link->state == EFA_LINK_UP);
 }
 
-uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len)
+static EfaLoopPkt *efa_net_loop_new(EfaCore *core, size_t len)
 {
     EfaLoopPkt *pkt;
 
-    if (!peer->is_self) {
-        return core->fabric->ops->reserve(core->fabric, peer->link, len);
-    }
     if (core->loop_bytes + len > EFA_LOOP_BYTES) {
         return NULL;
     }
     pkt = g_malloc(sizeof(*pkt) + len);
     pkt->link = (GList) { .data = pkt };
-    core->loop_next = pkt;
-    return pkt->data;
+    return pkt;
+}
+
+static void efa_net_loop_push(EfaCore *core, EfaLoopPkt *pkt, size_t len)
+{
+    pkt->len = len;
+    core->loop_bytes += len;
+    g_queue_push_tail_link(&core->loop, &pkt->link);
+}
+
+uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len)
+{
+    if (core->impair.on &&
+        efa_impair_reserve(core, peer, len, &core->tx_buf)) {
+        return core->tx_buf;
+    }
+    if (!peer->is_self) {
+        core->tx_buf = core->fabric->ops->reserve(core->fabric, peer->link,
+                                                  len);
+    } else {
+        core->loop_next = efa_net_loop_new(core, len);
+        core->tx_buf = core->loop_next ? core->loop_next->data : NULL;
+    }
+    return core->tx_buf;
 }
 
 void efa_net_cancel(EfaCore *core, EfaPeer *peer)
 {
-    if (peer->is_self) {
+    if (!efa_impair_cancel(core) && peer->is_self) {
         g_free(core->loop_next);
         core->loop_next = NULL;
     }
@@ -52,16 +71,42 @@ void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len)
 {
     core->stats.tx_pkts++;
     core->stats.tx_bytes += len;
+    if (core->fabric->checksum) {
+        efa_pkt_seal(core->tx_buf, len);
+    }
+    if (efa_impair_commit(core, peer, len)) {
+        return;
+    }
     if (peer->is_self) {
-        EfaLoopPkt *pkt = core->loop_next;
-
+        efa_net_loop_push(core, core->loop_next, len);
         core->loop_next = NULL;
-        pkt->len = len;
-        core->loop_bytes += len;
-        g_queue_push_tail_link(&core->loop, &pkt->link);
     } else {
         core->fabric->ops->commit(core->fabric, peer->link, len);
     }
+}
+
+bool efa_net_pass(EfaCore *core, EfaPeer *peer, const uint8_t *data,
+                  size_t len)
+{
+    if (peer->is_self) {
+        EfaLoopPkt *pkt = efa_net_loop_new(core, len);
+
+        if (!pkt) {
+            return false;
+        }
+        memcpy(pkt->data, data, len);
+        efa_net_loop_push(core, pkt, len);
+    } else {
+        uint8_t *buf = core->fabric->ops->reserve(core->fabric, peer->link,
+                                                  len);
+
+        if (!buf) {
+            return false;
+        }
+        memcpy(buf, data, len);
+        core->fabric->ops->commit(core->fabric, peer->link, len);
+    }
+    return true;
 }
 
 void efa_net_header(EfaCore *core, EfaPeer *peer, EfaPktType type,
@@ -201,22 +246,53 @@ static void efa_net_in_any_order(EfaCore *core, EfaPeer *peer,
     }
 }
 
+/*
+ * The packet as it may be used: with a checksum, which damage on the way does
+ * not survive, a copy, since the sender might change what was summed up. NULL
+ * if it is damaged, which is as good as lost.
+ */
+static const uint8_t *efa_net_verify(EfaCore *core, const uint8_t *data,
+                                     size_t len)
+{
+    uint8_t kind = data[offsetof(EfaPktHdr, checksum_kind)];
+
+    if (kind == EFA_PKT_NO_CHECKSUM && !core->fabric->checksum) {
+        return data;
+    }
+    if (!core->rx_copy) {
+        core->rx_copy = g_malloc(EFA_PKT_MAX);
+    }
+    memcpy(core->rx_copy, data, len);
+    if (!efa_pkt_intact(core->rx_copy, len)) {
+        core->impair.stats.checksum_drops++;
+        trace_efa_rx_damaged(kind, len);
+        return NULL;
+    }
+    return core->rx_copy;
+}
+
 /* @peer is whom the fabric proved to be the sender. */
 static void efa_net_input(EfaCore *core, EfaPeer *peer, const uint8_t *data,
                           size_t len)
 {
     EfaPktHdr hdr;
 
+    if (core->impair.on && efa_impair_blocks_input(core, peer, len)) {
+        return;
+    }
     core->stats.rx_pkts++;
     core->stats.rx_bytes += len;
-    if (len < sizeof(hdr)) {
+    if (len < sizeof(hdr) || len > EFA_PKT_MAX) {
         core->stats.bad_packets++;
+        return;
+    }
+    data = efa_net_verify(core, data, len);
+    if (!data) {
         return;
     }
     memcpy(&hdr, data, sizeof(hdr));
     if (hdr.version != EFA_PKT_VERSION ||
         le32_to_cpu(hdr.payload_len) != len - sizeof(hdr) ||
-        len - sizeof(hdr) > EFA_PKT_MAX_PAYLOAD ||
         memcmp(hdr.src_gid, peer->gid.raw, sizeof(hdr.src_gid)) ||
         memcmp(hdr.dst_gid, core->cfg.gid.raw, sizeof(hdr.dst_gid))) {
         core->stats.bad_packets++;
@@ -236,6 +312,7 @@ void efa_net_run_loop(EfaCore *core, unsigned budget)
 
         core->loop_bytes -= pkt->len;
         efa_net_input(core, self, pkt->data, pkt->len);
+        efa_impair_writable(core, self);
         efa_srd_mark_resume(core, self);
         g_free(pkt);
     }
@@ -412,6 +489,7 @@ static void efa_net_link_down(void *opaque, EfaLink *link,
 
     if (link->client_data) {
         efa_net_unqueue(core, link->client_data);
+        efa_impair_drop(core, link->client_data);
         efa_peer_link_down(core, link->client_data, why);
     }
 }
@@ -421,6 +499,7 @@ static void efa_net_link_writable(void *opaque, EfaLink *link)
     EfaCore *core = opaque;
 
     if (link->client_data) {
+        efa_impair_writable(core, link->client_data);
         efa_srd_mark_resume(core, link->client_data);
     }
 }

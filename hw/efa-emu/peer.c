@@ -76,6 +76,7 @@ static void efa_peer_free(EfaCore *core, EfaPeer *peer)
         g_queue_unlink(&core->resume, &peer->resume_link);
     }
     efa_net_unqueue(core, peer);
+    efa_impair_forget(core, peer);
     efa_rx_forget(peer);
     efa_peer_free_segs(&peer->inflight);
     efa_peer_free_segs(&peer->lost);

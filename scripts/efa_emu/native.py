@@ -7,7 +7,7 @@ import shutil
 from . import TREE, apt, cache, meson, ui
 
 BUILD_DIR = TREE / "build"
-HOST_PACKAGES = ["gcc", "libc6-dev", "libglib2.0-dev", "ninja-build", "pkgconf"]
+HOST_PACKAGES = ["gcc", "libc6-dev", "libglib2.0-dev", "ninja-build", "pkgconf", "zlib1g-dev"]
 
 
 def build():

@@ -81,7 +81,9 @@ static void test_data_format(void)
     g_assert_cmpuint(p->hdr.type, ==, EFA_PKT_DATA);
     g_assert_cmpuint(p->hdr.opcode, ==, EFA_IO_SEND);
     g_assert_cmpuint(p->hdr.flags, ==, 1);
-    g_assert_cmpuint(p->hdr.reserved, ==, 0);
+    g_assert_cmpuint(p->hdr.checksum_kind, ==, EFA_PKT_NO_CHECKSUM);
+    g_assert_cmpmem(p->hdr.reserved, 3, zero, 3);
+    g_assert_cmpuint(p->hdr.checksum, ==, 0);
     g_assert_cmpuint(p->hdr.payload_len, ==, 5);
     g_assert_cmphex(p->hdr.imm, ==, 0xdeadbeef);
     g_assert_cmphex(p->hdr.dst_qpn, ==, 0xabcd);
@@ -92,7 +94,7 @@ static void test_data_format(void)
     g_assert_cmpuint(p->hdr.psn, ==, p->hdr.una);
     g_assert_cmpmem(p->hdr.src_gid, 16, test_gid(1).raw, 16);
     g_assert_cmpmem(p->hdr.dst_gid, 16, test_gid(2).raw, 16);
-    g_assert_cmpmem(p->hdr.reserved2, 12, zero, 12);
+    g_assert_cmpmem(p->hdr.reserved2, 8, zero, 8);
     g_assert_cmpmem(p->data + sizeof(EfaPktHdr), 5, "hello", 5);
     assert_cq_empty(l.e->scq);
     lone_ack(&l, p, EPOCH, 0);
