@@ -18,6 +18,7 @@
 #include "qemu/module.h"
 #include "qemu/guest-random.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "block/aio-wait.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_device.h"
@@ -29,6 +30,7 @@
 #include "system/runstate.h"
 #include "efa-osdep.h"
 #include "efa-core.h"
+#include "pci-impair.h"
 #include "pci-netdev.h"
 
 #define TYPE_EFA "efa"
@@ -69,6 +71,7 @@ struct EfaState {
     NICConf nic;
     uint32_t path_mtu;
     uint32_t poll_ns;
+    EfaImpair impair;           /* until there is a core */
 };
 
 /* ---- what the core asks of its host ---- */
@@ -545,6 +548,7 @@ static void efa_realize(PCIDevice *pdev, Error **errp)
     }
     s->core = efa_core_new(&s->cfg, &efa_host_ops, s,
                            memory_region_get_ram_ptr(&s->llq));
+    efa_core_set_impair(s->core, &s->impair, NULL);     /* checked before */
     if (!efa_init_fabric(s, errp) || !efa_init_threads(s, errp)) {
         efa_cleanup(s);
     }
@@ -560,6 +564,58 @@ static void efa_reset_hold(Object *obj, ResetType type)
     EfaState *s = EFA(obj);
 
     efa_core_reset(s->core);
+}
+
+static void efa_finalize(Object *obj)
+{
+    efa_impair_clear(&EFA(obj)->impair);
+}
+
+/* ---- properties ---- */
+
+static void efa_get_impair(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    EfaImpair impair;
+
+    if (s->core) {
+        efa_core_get_impair(s->core, &impair);
+    } else {
+        efa_impair_copy(&impair, &s->impair);
+    }
+    efa_impair_visit(v, name, &impair, errp);
+    efa_impair_clear(&impair);
+}
+
+static void efa_set_impair(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    EfaImpair impair;
+
+    if (!efa_impair_visit(v, name, &impair, errp)) {
+        return;
+    }
+    if (s->core) {
+        efa_core_set_impair(s->core, &impair, NULL);
+        efa_impair_clear(&impair);
+    } else {
+        efa_impair_clear(&s->impair);
+        s->impair = impair;
+    }
+}
+
+static void efa_get_impair_stats(Object *obj, Visitor *v, const char *name,
+                                 void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    EfaImpairStats stats = { 0 };
+
+    if (s->core) {
+        stats = efa_core_impair_stats(s->core);
+    }
+    efa_impair_stats_visit(v, name, &stats, errp);
 }
 
 /* A device with peers cannot move: they hold its memory. */
@@ -623,6 +679,9 @@ static const struct {
     { "reorder", "How many later SRD packets may overtake one that has "
       "arrived with them; 0: none" },
     { "seed", "Of every random choice, so that a run can be repeated" },
+    { "impair", "What the network does to packets sent, a list of rules such "
+      "as [{'loss': 5, 'delay-us': 100}]; see docs/impair.md" },
+    { "impair-stats", "What it has done, in packets" },
     { "poll-ns", "How long the device's thread looks for packets before it "
       "sleeps; without effect with netdev" },
 };
@@ -645,6 +704,10 @@ static void efa_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &efa_vmstate;
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
     device_class_set_props(dc, efa_properties);
+    object_class_property_add(klass, "impair", "EfaImpairRuleList",
+                              efa_get_impair, efa_set_impair, NULL, NULL);
+    object_class_property_add(klass, "impair-stats", "EfaImpairStats",
+                              efa_get_impair_stats, NULL, NULL, NULL);
     for (i = 0; i < ARRAY_SIZE(efa_descriptions); i++) {
         object_class_property_set_description(klass, efa_descriptions[i].name,
                                               efa_descriptions[i].description);
@@ -655,6 +718,7 @@ static const TypeInfo efa_info = {
     .name = TYPE_EFA,
     .parent = TYPE_PCI_DEVICE,
     .instance_size = sizeof(EfaState),
+    .instance_finalize = efa_finalize,
     .class_init = efa_class_init,
     .interfaces = (InterfaceInfo[]) {
         { INTERFACE_PCIE_DEVICE },

@@ -370,7 +370,8 @@ static void test_help(void)
         "sub-cqs-per-cq", "max-send-sges", "max-recv-sges", "max-mr",
         "max-mr-pages", "max-pd", "max-ah", "max-eq", "max-eq-depth",
         "max-llq-size", "link-speed-gbps", "peer-timeout-ms",
-        "keep-alive-ms", "netdev", "path-mtu",
+        "keep-alive-ms", "netdev", "path-mtu", "impair", "max-rdma-size",
+        "reorder", "seed",
     };
     /* PCI devices have these anyway */
     static const char *const inherited =

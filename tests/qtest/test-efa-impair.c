@@ -1,0 +1,191 @@
+/*
+ * qtest tier: impairments as properties of the device
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "efa-driver.h"
+
+#define DEVICE  "-device efa,id=efa0,addr=4,gid=fe80::1"
+#define MSEC    (1000 * 1000ll)
+
+static char *qom(Vm *vm, const char *command, const char *property,
+                 const char *value)
+{
+    g_autofree char *args = g_strdup_printf(
+        "\"path\": \"/machine/peripheral/efa0\", \"property\": \"%s\"%s%s",
+        property, value ? ", \"value\": " : "", value ? value : "");
+
+    return vm_qmp(vm, command, args);
+}
+
+static void set(Vm *vm, const char *value)
+{
+    g_autofree char *reply = qom(vm, "qom-set", "impair", value);
+
+    if (!g_str_has_prefix(reply, "{\"return\"")) {
+        g_error("impair = %s: %s", value, reply);
+    }
+}
+
+/* What qom-get returns, as JSON. */
+static char *get(Vm *vm, const char *property)
+{
+    g_autofree char *reply = qom(vm, "qom-get", property, NULL);
+    static const char head[] = "{\"return\": ";
+
+    if (!g_str_has_prefix(reply, head)) {
+        g_error("%s: %s", property, reply);
+    }
+    g_strchomp(reply);
+    g_assert_cmpint(reply[strlen(reply) - 1], ==, '}');
+    return g_strndup(reply + strlen(head), strlen(reply) - strlen(head) - 1);
+}
+
+static void assert_get(Vm *vm, const char *property, const char *const *words)
+{
+    g_autofree char *value = get(vm, property);
+
+    for (; *words; words++) {
+        if (!strstr(value, *words)) {
+            g_error("no '%s' in %s: %s", *words, property, value);
+        }
+    }
+}
+
+#define HAS(vm, property, ...) \
+    assert_get(vm, property, (const char *const[]) { __VA_ARGS__, NULL })
+
+static void refused(Vm *vm, const char *value, const char *word,
+                    const char *word2)
+{
+    g_autofree char *reply = qom(vm, "qom-set", "impair", value);
+
+    if (!g_str_has_prefix(reply, "{\"error\"") || !strstr(reply, word) ||
+        !strstr(reply, word2)) {
+        g_error("impair = %s: no '%s', '%s' in: %s", value, word, word2,
+                reply);
+    }
+}
+
+static void test_round_trip(void)
+{
+    Vm *vm = vm_start(DEVICE);
+    g_autofree char *first = NULL, *second = NULL, *none = NULL;
+
+    none = get(vm, "impair");
+    g_assert_cmpstr(none, ==, "[]");
+    set(vm, "[{\"loss\": 5, \"duplicate\": 1.5, \"reorder\": 25, "
+        "\"reorder-us\": 300, \"seed\": 7}, {\"peer\": \"fe80::2\", "
+        "\"partition\": \"both\"}, {\"peer\": \"fe80::3\", \"corrupt\": 0.1, "
+        "\"delay-us\": 100, \"jitter-us\": 50, \"rate-mbps\": 1000, "
+        "\"limit\": 64}]");
+    HAS(vm, "impair", "\"loss\": 5", "\"duplicate\": 1.5", "\"reorder\": 25",
+        "\"reorder-us\": 300", "\"seed\": 7", "\"peer\": \"fe80::2\"",
+        "\"partition\": \"both\"", "\"partition\": \"none\"",
+        "\"peer\": \"fe80::3\"", "\"corrupt\": 0.1", "\"delay-us\": 100",
+        "\"jitter-us\": 50", "\"rate-mbps\": 1000", "\"limit\": 64",
+        "\"limit\": 1000");
+    first = get(vm, "impair");
+    set(vm, "[]");
+    g_free(none);
+    none = get(vm, "impair");
+    g_assert_cmpstr(none, ==, "[]");
+    set(vm, first);
+    second = get(vm, "impair");
+    g_assert_cmpstr(first, ==, second);
+    vm_stop(vm);
+}
+
+static void test_errors(void)
+{
+    Vm *vm = vm_start(DEVICE);
+    g_autofree char *before = NULL, *after = NULL, *reply = NULL;
+
+    set(vm, "[{\"loss\": 5}]");
+    before = get(vm, "impair");
+    refused(vm, "[{\"los\": 5}]", "los", "unexpected");
+    refused(vm, "[{\"loss\": 101}]", "loss=101", "0 to 100");
+    refused(vm, "[{}, {\"peer\": \"fe80::2\", \"limit\": 0}]",
+            "rule 1", "limit=0");
+    refused(vm, "[{\"loss\": \"5\"}]", "loss", "number");
+    refused(vm, "[{\"delay-us\": 1.5}]", "impair[0].delay-us", "uint64");
+    refused(vm, "[{\"delay-us\": -1}]", "delay-us", "uint32");
+    refused(vm, "[{\"peer\": \"node1\"}]", "peer=node1", "fe80::");
+    refused(vm, "[{\"peer\": 5}]", "peer", "string");
+    refused(vm, "[{\"partition\": \"sideways\"}]", "partition", "sideways");
+    refused(vm, "{\"loss\": 5}", "impair", "array");
+    refused(vm, "[5]", "impair", "object");
+    refused(vm, "[{\"loss\": 1}, {\"loss\": 2}]", "rule 1", "all peers");
+    after = get(vm, "impair");
+    g_assert_cmpstr(before, ==, after);
+    reply = qom(vm, "qom-set", "impair-stats", "{}");
+    g_assert_true(g_str_has_prefix(reply, "{\"error\""));
+    vm_stop(vm);
+}
+
+/* At start, in the JSON form of -device, where lists can be written. */
+static void test_start(void)
+{
+    Vm *vm = vm_start("-device '{\"driver\": \"efa\", \"id\": \"efa0\", "
+                      "\"gid\": \"fe80::1\", \"impair\": [{\"loss\": 5}, "
+                      "{\"peer\": \"fe80::2\", \"rate-mbps\": 10}]}'");
+    g_autofree char *said = NULL;
+
+    HAS(vm, "impair", "\"loss\": 5", "\"peer\": \"fe80::2\"",
+        "\"rate-mbps\": 10");
+    vm_stop(vm);
+    g_assert_cmpint(vm_run(&said, "-device '{\"driver\": \"efa\", "
+                           "\"impair\": [{\"loss\": 200}]}'"), ==, 1);
+    g_assert_nonnull(strstr(said, "loss=200"));
+}
+
+/* What is set at run time acts on the next message. */
+static void test_at_work(void)
+{
+    Vm *vm = vm_start(DEVICE);
+    Efa *e = efa_new_first(vm);
+    End end;
+    uint16_t ah;
+    EfaIoCdesc c;
+
+    efa_probe(e);
+    end = end_new(e, NULL);
+    ah = end_ah(&end, gid_of(1));
+    set(vm, "[{\"delay-us\": 1000}]");
+    end_recv(&end, 1);
+    end_send(&end, 2, ah, end.qpn, 100);
+    HAS(vm, "impair-stats", "\"held\": 1", "\"delayed\": 1", "\"lost\": 0");
+    vm_clock_step(vm, 999 * 1000);
+    g_assert_false(cq_poll(e, &end.rcq, &c));
+    /* there, and back again */
+    vm_clock_step(vm, 1000);
+    g_assert_cmpuint(cq_next(e, &end.rcq).status, ==, 0);
+    wait_until(({
+        g_autofree char *stats = get(vm, "impair-stats");
+        strstr(stats, "\"delayed\": 2") != NULL;
+    }));
+    vm_clock_step(vm, MSEC);
+    g_assert_cmpuint(cq_next(e, &end.scq).status, ==, 0);
+    HAS(vm, "impair-stats", "\"held\": 0");
+
+    /* clearing sets free what is held */
+    set(vm, "[{\"delay-us\": 10000000}]");
+    end_recv(&end, 3);
+    end_send(&end, 4, ah, end.qpn, 100);
+    HAS(vm, "impair-stats", "\"held\": 1");
+    set(vm, "[]");
+    g_assert_cmpuint(cq_next(e, &end.rcq).status, ==, 0);
+    g_assert_cmpuint(cq_next(e, &end.scq).status, ==, 0);
+    efa_free(e);
+    vm_stop(vm);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/efa-impair/round-trip", test_round_trip);
+    g_test_add_func("/efa-impair/errors", test_errors);
+    g_test_add_func("/efa-impair/start", test_start);
+    g_test_add_func("/efa-impair/at-work", test_at_work);
+    return g_test_run();
+}
