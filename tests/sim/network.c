@@ -1,0 +1,700 @@
+/*
+ * Simulator: the fabric between the devices
+ *
+ * A packet takes one of several paths, waits, and may be lost, doubled or
+ * changed on the way. Links are of two kinds, by seed: announced ones tell of
+ * a peer's death at once, as shared memory does; the others never tell
+ * anything, as Ethernet does.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "sim.h"
+
+#define MAX_PACKET      10240
+#define CHUNK_BYTES     65536
+#define MAX_PATHS       8
+
+typedef struct SimPkt SimPkt;
+struct SimPkt {
+    SimPkt *next;
+    Node *src, *dst;
+    uint64_t conn;
+    uint32_t len;
+    uint8_t size_class;
+    uint8_t data[];
+};
+
+static const uint32_t pkt_sizes[] = { 256, 1280, 4608, MAX_PACKET };
+#define NUM_SIZES   ARRAY_SIZE(pkt_sizes)
+
+typedef struct SimLink {
+    EfaLink link;
+    Node *peer;
+    uint64_t conn;              /* connection, announced links only */
+    uint32_t under_way;         /* packets, while their number is limited */
+    bool starved;
+    bool heard;
+    int64_t last_arrival;
+    int64_t busy_until;
+    int64_t losses[3];          /* times, the oldest first */
+} SimLink;
+
+/* Something to tell a client at its next poll. */
+typedef struct LinkNote LinkNote;
+struct LinkNote {
+    LinkNote *next;
+    Node *node;
+    uint32_t boots;             /* of the node it is meant for */
+    Node *peer;
+    uint64_t conn;
+    enum { NOTE_UP, NOTE_ABSENT, NOTE_HANGUP, NOTE_WRITABLE } kind;
+};
+
+struct SimPort {
+    EfaFabric fabric;
+    Node *node;
+    SimLink **links;            /* open addressing by peer */
+    unsigned num_links, size;
+    SimPkt *inbox, **inbox_tail;
+    LinkNote *notes, **notes_tail;
+    SimPkt *reserved;
+};
+
+typedef struct Network {
+    SimPkt *free[NUM_SIZES];
+    GPtrArray *chunks;
+    uint64_t conns;
+    SimPkt *chatter;
+} Network;
+
+EfaGid sim_gid(uint32_t index)
+{
+    EfaGid gid = { { 0xfe, 0x80 } };
+    uint32_t be = GUINT32_TO_BE(index + 1);
+
+    memcpy(gid.raw + 12, &be, sizeof(be));
+    return gid;
+}
+
+static Node *node_by_gid(World *w, const EfaGid *gid)
+{
+    uint32_t be, index;
+
+    memcpy(&be, gid->raw + 12, sizeof(be));
+    index = GUINT32_FROM_BE(be) - 1;
+    return index < w->plan.nodes ? &w->nodes[index] : NULL;
+}
+
+/* ---- packets ---- */
+
+static SimPkt *pkt_new(Network *net, size_t len)
+{
+    unsigned c = 0;
+    SimPkt *pkt;
+
+    while (pkt_sizes[c] < len) {
+        c++;
+    }
+    if (!net->free[c]) {
+        size_t each = sizeof(SimPkt) + pkt_sizes[c], i;
+        size_t count = MAX(1, CHUNK_BYTES / each);
+        uint8_t *chunk = g_malloc(count * each);
+
+        g_ptr_array_add(net->chunks, chunk);
+        for (i = 0; i < count; i++) {
+            pkt = (SimPkt *)(chunk + i * each);
+            pkt->size_class = c;
+            pkt->next = net->free[c];
+            net->free[c] = pkt;
+        }
+    }
+    pkt = net->free[c];
+    net->free[c] = pkt->next;
+    return pkt;
+}
+
+static void pkt_free(Network *net, SimPkt *pkt)
+{
+    pkt->next = net->free[pkt->size_class];
+    net->free[pkt->size_class] = pkt;
+}
+
+static SimPkt *pkt_dup(Network *net, const SimPkt *pkt)
+{
+    SimPkt *copy = pkt_new(net, pkt->len);
+
+    copy->src = pkt->src;
+    copy->dst = pkt->dst;
+    copy->conn = pkt->conn;
+    copy->len = pkt->len;
+    memcpy(copy->data, pkt->data, pkt->len);
+    return copy;
+}
+
+/* ---- links ---- */
+
+static SimLink **port_slot(SimPort *port, const Node *peer)
+{
+    unsigned i = peer->index * 0x9e3779b1u & (port->size - 1);
+
+    while (port->links[i] && port->links[i]->peer != peer) {
+        i = (i + 1) & (port->size - 1);
+    }
+    return &port->links[i];
+}
+
+static SimLink *port_find(SimPort *port, const Node *peer)
+{
+    return port && port->size ? *port_slot(port, peer) : NULL;
+}
+
+static void port_grow(SimPort *port)
+{
+    SimLink **old = port->links;
+    unsigned old_size = port->size, i;
+
+    port->size = MAX(4, old_size * 2);
+    port->links = g_new0(SimLink *, port->size);
+    for (i = 0; i < old_size; i++) {
+        if (old[i]) {
+            *port_slot(port, old[i]->peer) = old[i];
+        }
+    }
+    g_free(old);
+}
+
+static SimLink *port_link(SimPort *port, Node *peer)
+{
+    SimLink *l = port_find(port, peer);
+
+    if (!l) {
+        if (port->num_links * 4 >= port->size * 3) {
+            port_grow(port);
+        }
+        l = g_new0(SimLink, 1);
+        l->link.peer = sim_gid(peer->index);
+        l->peer = peer;
+        *port_slot(port, peer) = l;
+        port->num_links++;
+    }
+    return l;
+}
+
+static void note_later(Node *node, Node *peer, uint64_t conn, int kind,
+                       int64_t delay)
+{
+    LinkNote *note = g_new0(LinkNote, 1);
+
+    note->node = node;
+    note->boots = node->boots;
+    note->peer = peer;
+    note->conn = conn;
+    note->kind = kind;
+    world_at(node->w, node->w->now + delay, EV_LINK, note);
+}
+
+void network_link_event(World *w, void *ref)
+{
+    LinkNote *note = ref;
+    SimPort *port = note->node->port;
+
+    if (!port || note->node->boots != note->boots) {
+        g_free(note);
+        return;
+    }
+    note->next = NULL;
+    *port->notes_tail = note;
+    port->notes_tail = &note->next;
+    note->node->idle_runs = 0;
+    node_wake(note->node, 0);
+}
+
+/* A packet of @src to @dst is no longer under way: there is room for one. */
+static void link_release(World *w, const SimPkt *pkt)
+{
+    SimLink *l;
+
+    if (!w->plan.room) {
+        return;
+    }
+    l = port_find(pkt->src->port, pkt->dst);
+    if (!l || l->conn != pkt->conn || !l->under_way) {
+        return;
+    }
+    l->under_way--;
+    if (l->starved && l->under_way <= w->plan.room / 2) {
+        l->starved = false;
+        note_later(pkt->src, pkt->dst, l->conn, NOTE_WRITABLE, SIM_USEC);
+    }
+}
+
+static void link_lost(World *w, const SimPkt *pkt)
+{
+    SimLink *l = port_find(pkt->src->port, pkt->dst);
+
+    if (l) {
+        l->losses[0] = l->losses[1];
+        l->losses[1] = l->losses[2];
+        l->losses[2] = w->now;
+    }
+}
+
+unsigned network_losses(Node *a, Node *b, int64_t since)
+{
+    SimLink *ways[] = { port_find(a->port, b), port_find(b->port, a) };
+    unsigned count = 0, i, j;
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; ways[i] && j < 3; j++) {
+            count += ways[i]->losses[j] > since;
+        }
+    }
+    return MIN(count, 3);
+}
+
+bool network_heard(Node *a, Node *b)
+{
+    SimLink *l = port_find(a->port, b);
+
+    return l && l->heard;
+}
+
+bool network_is_cut(const World *w, const Node *a, const Node *b)
+{
+    unsigned i;
+
+    if (!w->live_cuts) {
+        return false;
+    }
+    for (i = 0; i < w->cuts->len; i++) {
+        const Cut *c = &g_array_index(w->cuts, Cut, i);
+
+        if (c->until != INT64_MAX) {
+            continue;
+        }
+        if ((c->forth && c->a == a->index &&
+             (c->b == SIM_ANY || c->b == b->index)) ||
+            (c->back && c->a == b->index &&
+             (c->b == SIM_ANY || c->b == a->index))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what the device calls ---- */
+
+static EfaLink *net_link_get(EfaFabric *f, const EfaGid *peer)
+{
+    SimPort *port = (SimPort *)f;
+    Node *node = node_by_gid(port->node->w, peer);
+
+    /* a GID that no node has: nobody of ours sends there */
+    return &port_link(port, node ? node : port->node)->link;
+}
+
+static void net_connect(EfaFabric *f, EfaLink *link)
+{
+    SimPort *port = (SimPort *)f;
+    World *w = port->node->w;
+    SimLink *l = (SimLink *)link, *far;
+    int64_t delay = w->plan.latency + rng_below(&w->rng, 10 * SIM_USEC);
+
+    if (link->state != EFA_LINK_DOWN) {
+        return;
+    }
+    link->state = EFA_LINK_CONNECTING;
+    if (!w->plan.announce) {
+        note_later(port->node, l->peer, 0, NOTE_UP, delay);
+        return;
+    }
+    l->conn = ++w->net->conns;
+    far = l->peer->up ? port_link(l->peer->port, port->node) : NULL;
+    if (!far || far->link.state != EFA_LINK_DOWN ||
+        network_is_cut(w, port->node, l->peer) ||
+        network_is_cut(w, l->peer, port->node)) {
+        note_later(port->node, l->peer, l->conn, NOTE_ABSENT, delay);
+        return;
+    }
+    far->link.state = EFA_LINK_CONNECTING;
+    far->conn = l->conn;
+    note_later(l->peer, port->node, l->conn, NOTE_UP, delay / 2);
+    note_later(port->node, l->peer, l->conn, NOTE_UP, delay);
+}
+
+static uint8_t *net_reserve(EfaFabric *f, EfaLink *link, size_t len)
+{
+    SimPort *port = (SimPort *)f;
+    World *w = port->node->w;
+    SimLink *l = (SimLink *)link;
+
+    if (link->state != EFA_LINK_UP) {
+        return NULL;
+    }
+    if (len > MAX_PACKET) {
+        sim_broken(w, port->node, NULL, NULL, "reserved a packet of %zu "
+                   "bytes, the limit is %u", len, MAX_PACKET);
+        return NULL;
+    }
+    if (w->plan.room && l->under_way >= w->plan.room) {
+        l->starved = true;
+        w->t.refused++;
+        return NULL;
+    }
+    if (rng_ppm(&w->rng, w->plan.refuse_ppm)) {
+        w->t.refused++;
+        note_later(port->node, l->peer, l->conn, NOTE_WRITABLE,
+                   rng_magnitude(&w->rng, SIM_USEC, 200 * SIM_USEC));
+        return NULL;
+    }
+    if (port->reserved && pkt_sizes[port->reserved->size_class] < len) {
+        pkt_free(w->net, port->reserved);
+        port->reserved = NULL;
+    }
+    if (!port->reserved) {
+        port->reserved = pkt_new(w->net, len);
+    }
+    return port->reserved->data;
+}
+
+/* When a packet that leaves now arrives. */
+static int64_t net_arrival(World *w, SimLink *l, uint32_t len)
+{
+    const Plan *p = &w->plan;
+    unsigned path = p->paths > 1 ? rng_below(&w->rng, p->paths) : 0;
+    int64_t at = w->now;
+
+    if (p->byte_ps) {
+        l->busy_until = MAX(l->busy_until, at) + len * p->byte_ps / 1000;
+        at = l->busy_until;
+    }
+    at += p->latency + path * p->skew;
+    if (p->jitter) {
+        at += rng_below(&w->rng, p->jitter);
+    }
+    if (p->fifo) {
+        at = MAX(at, l->last_arrival + 1);
+        l->last_arrival = at;
+    }
+    return at;
+}
+
+static void net_damage(World *w, SimPkt *pkt)
+{
+    unsigned flips = rng_range(&w->rng, 1, 4);
+
+    w->t.damaged++;
+    link_lost(w, pkt);
+    while (flips--) {
+        pkt->data[rng_below(&w->rng, pkt->len)] ^=
+            1u << rng_below(&w->rng, 8);
+    }
+}
+
+/* true: a planted defect took the packet */
+static bool net_defect(World *w, SimPkt *pkt)
+{
+    switch (w->plan.defect) {
+    case BREAK_corrupt:
+        if (pkt->len > 220 && !w->defect_done) {
+            pkt->data[pkt->len - 1] ^= 1;
+            w->defect_done = true;
+        }
+        return false;
+    case BREAK_swallow:
+        return pkt->dst->index == 0 || pkt->src->index == 0;
+    case BREAK_chatter:
+        if (!w->net->chatter) {
+            w->net->chatter = pkt_dup(w->net, pkt);
+            world_at(w, w->now + SIM_SEC, EV_PACKET, w->net->chatter);
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+static void net_digest(World *w, const SimPkt *pkt)
+{
+    uint64_t word;
+    uint32_t i;
+
+    world_digest(w, (uint64_t)pkt->src->index << 32 | pkt->dst->index);
+    for (i = 0; i + 8 <= MIN(pkt->len, 160); i += 8) {
+        memcpy(&word, pkt->data + i, sizeof(word));
+        world_digest(w, word);
+    }
+    world_digest(w, pkt->len);
+}
+
+static void net_send(World *w, SimLink *l, SimPkt *pkt)
+{
+    const Plan *p = &w->plan;
+
+    if (network_is_cut(w, pkt->src, pkt->dst)) {
+        w->t.cut++;
+        link_release(w, pkt);
+        pkt_free(w->net, pkt);
+        return;
+    }
+    if (rng_ppm(&w->rng, p->loss_ppm)) {
+        w->t.lost++;
+        link_lost(w, pkt);
+        link_release(w, pkt);
+        pkt_free(w->net, pkt);
+        return;
+    }
+    if (rng_ppm(&w->rng, p->dup_ppm)) {
+        w->t.doubled++;
+        world_at(w, net_arrival(w, l, pkt->len) +
+                    rng_magnitude(&w->rng, 1, SIM_MSEC),
+                 EV_PACKET, pkt_dup(w->net, pkt));
+    }
+    if (rng_ppm(&w->rng, p->damage_ppm)) {
+        net_damage(w, pkt);
+    }
+    world_at(w, net_arrival(w, l, pkt->len), EV_PACKET, pkt);
+}
+
+static void net_commit(EfaFabric *f, EfaLink *link, size_t len)
+{
+    SimPort *port = (SimPort *)f;
+    World *w = port->node->w;
+    SimLink *l = (SimLink *)link;
+    SimPkt *pkt = port->reserved;
+
+    port->reserved = NULL;
+    pkt->src = port->node;
+    pkt->dst = l->peer;
+    pkt->conn = l->conn;
+    pkt->len = len;
+    l->under_way += w->plan.room > 0;
+    w->t.packets++;
+    w->t.bytes += len;
+    net_digest(w, pkt);
+    if (w->plan.defect && net_defect(w, pkt)) {
+        link_release(w, pkt);
+        pkt_free(w->net, pkt);
+        return;
+    }
+    net_send(w, l, pkt);
+}
+
+static void net_flush(EfaFabric *f)
+{
+}
+
+static int net_fd(EfaFabric *f)
+{
+    return -1;
+}
+
+static bool net_pending(EfaFabric *f)
+{
+    SimPort *port = (SimPort *)f;
+
+    return port->inbox || port->notes;
+}
+
+void network_packet(World *w, void *ref)
+{
+    SimPkt *pkt = ref;
+    SimPort *port = pkt->dst->port;
+
+    if (pkt == w->net->chatter) {
+        world_at(w, w->now + SIM_SEC, EV_PACKET, pkt);
+        w->t.packets++;
+        return;
+    }
+    if (!port) {
+        link_lost(w, pkt);
+        link_release(w, pkt);
+        pkt_free(w->net, pkt);
+        return;
+    }
+    pkt->next = NULL;
+    *port->inbox_tail = pkt;
+    port->inbox_tail = &pkt->next;
+    pkt->dst->idle_runs = 0;
+    node_wake(pkt->dst, w->plan.wake);
+}
+
+static void port_raise(SimPort *port, SimLink *l)
+{
+    if (l->link.state != EFA_LINK_UP) {
+        l->link.state = EFA_LINK_UP;
+        port->fabric.client->link_up(port->fabric.opaque, &l->link);
+    }
+}
+
+static void port_lower(SimPort *port, SimLink *l, EfaLinkDownReason why)
+{
+    l->link.state = EFA_LINK_DOWN;
+    l->under_way = 0;
+    l->starved = false;
+    port->fabric.client->link_down(port->fabric.opaque, &l->link, why);
+}
+
+static void port_tell(SimPort *port, const LinkNote *note)
+{
+    SimLink *l = port_link(port, note->peer);
+
+    if (l->conn != note->conn) {
+        return;         /* of a connection that is over */
+    }
+    switch (note->kind) {
+    case NOTE_UP:
+        if (l->link.state == EFA_LINK_CONNECTING) {
+            port_raise(port, l);
+        }
+        break;
+    case NOTE_ABSENT:
+        if (l->link.state == EFA_LINK_CONNECTING) {
+            port_lower(port, l, EFA_LINK_ABSENT);
+        }
+        break;
+    case NOTE_HANGUP:
+        if (l->link.state != EFA_LINK_DOWN) {
+            port_lower(port, l, EFA_LINK_HANGUP);
+        }
+        break;
+    case NOTE_WRITABLE:
+        if (l->link.state == EFA_LINK_UP) {
+            port->fabric.client->link_writable(port->fabric.opaque,
+                                               &l->link);
+        }
+        break;
+    }
+}
+
+static void port_deliver(SimPort *port, SimPkt *pkt)
+{
+    World *w = port->node->w;
+    SimLink *l = port_link(port, pkt->src);
+
+    link_release(w, pkt);
+    if (w->plan.announce &&
+        (l->conn != pkt->conn || l->link.state == EFA_LINK_DOWN)) {
+        return;
+    }
+    port_raise(port, l);
+    l->heard = true;
+    port->fabric.client->receive(port->fabric.opaque, &l->link, pkt->data,
+                                 pkt->len);
+}
+
+static bool net_poll(EfaFabric *f, unsigned budget)
+{
+    SimPort *port = (SimPort *)f;
+    LinkNote *note;
+    SimPkt *pkt;
+
+    while ((note = port->notes)) {
+        port->notes = note->next;
+        if (!port->notes) {
+            port->notes_tail = &port->notes;
+        }
+        port_tell(port, note);
+        g_free(note);
+    }
+    while (budget-- && (pkt = port->inbox)) {
+        port->inbox = pkt->next;
+        if (!port->inbox) {
+            port->inbox_tail = &port->inbox;
+        }
+        port_deliver(port, pkt);
+        pkt_free(port->node->w->net, pkt);
+    }
+    return port->inbox || port->notes;
+}
+
+/* The node is dead: those who are told, learn of it. */
+static void net_free(EfaFabric *f)
+{
+    SimPort *port = (SimPort *)f;
+    World *w = port->node->w;
+    unsigned i;
+
+    port->node->port = NULL;
+    for (i = 0; i < port->size; i++) {
+        SimLink *l = port->links[i], *far;
+
+        if (!l) {
+            continue;
+        }
+        far = port_find(l->peer->port, port->node);
+        if (w->plan.announce && far && far->conn == l->conn &&
+            far->link.state != EFA_LINK_DOWN) {
+            note_later(l->peer, port->node, far->conn, NOTE_HANGUP,
+                       rng_magnitude(&w->rng, SIM_USEC, 100 * SIM_USEC));
+        }
+        g_free(l);
+    }
+    while (port->inbox) {
+        SimPkt *pkt = port->inbox;
+
+        port->inbox = pkt->next;
+        link_release(w, pkt);
+        pkt_free(w->net, pkt);
+    }
+    while (port->notes) {
+        LinkNote *note = port->notes;
+
+        port->notes = note->next;
+        g_free(note);
+    }
+    if (port->reserved) {
+        pkt_free(w->net, port->reserved);
+    }
+    g_free(port->links);
+    g_free(port);
+}
+
+static const EfaFabricOps net_ops = {
+    .name = "sim",
+    .link_get = net_link_get,
+    .connect = net_connect,
+    .reserve = net_reserve,
+    .commit = net_commit,
+    .flush = net_flush,
+    .fd = net_fd,
+    .pending = net_pending,
+    .poll = net_poll,
+    .free = net_free,
+};
+
+EfaFabric *network_attach(Node *node)
+{
+    SimPort *port = g_new0(SimPort, 1);
+
+    port->fabric.ops = &net_ops;
+    port->fabric.client = &efa_fabric_client;
+    port->fabric.opaque = node->core;
+    port->fabric.gid = sim_gid(node->index);
+    port->fabric.max_packet = MAX_PACKET;
+    port->fabric.checksum = node->w->plan.faults & F_damage;
+    port->node = node;
+    port->inbox_tail = &port->inbox;
+    port->notes_tail = &port->notes;
+    node->port = port;
+    return &port->fabric;
+}
+
+void network_new(World *w)
+{
+    w->net = g_new0(Network, 1);
+    w->net->chunks = g_ptr_array_new_with_free_func(g_free);
+}
+
+void network_free(World *w)
+{
+    size_t i;
+
+    for (i = 0; i < w->heap_len; i++) {
+        if ((w->heap[i].order & 15) == EV_LINK) {
+            g_free(w->heap[i].ref);
+        }
+    }
+    g_ptr_array_free(w->net->chunks, TRUE);
+    g_free(w->net);
+}
