@@ -10,6 +10,8 @@
 
 #define AQ_DEPTH    16
 #define AENQ_DEPTH  16
+/* A device that asks for shorter ones all the time does not come to rest. */
+#define MIN_TIMER   (10 * SIM_USEC)
 
 void host_allow(Node *n, uint32_t offset, uint32_t len, uint8_t bits)
 {
@@ -117,6 +119,7 @@ static void op_timer(void *opaque, int64_t deadline)
     Node *n = opaque;
 
     n->timer_at = deadline;
+    n->timer_fair = deadline - n->w->now >= MIN_TIMER;
     if (deadline < n->timer_queued) {
         n->timer_queued = deadline;
         world_at(n->w, deadline, EV_TIMER, n);

@@ -63,7 +63,7 @@ static void node_begin(Node *n)
     n->life_tx_ok = n->life_rx_ok = n->life_unsignaled = n->life_rdma = 0;
     host_probe(n);
     verbs_open(n);
-    for (i = 0; i < n->w->plan.peers; i++) {
+    for (i = 0; i < n->w->plan.peers && !n->w->plan.no_handles; i++) {
         verbs_ah(n, i);
     }
     for (i = 0; i < n->w->plan.num_qps; i++) {
@@ -171,6 +171,9 @@ void node_timer(Node *n)
         return;
     }
     n->timer_at = INT64_MAX;
+    if (n->timer_fair) {
+        n->idle_runs = 0;
+    }
     if (efa_core_run(n->core)) {
         node_wake(n, SIM_USEC / 10);
     }

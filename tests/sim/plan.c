@@ -129,11 +129,12 @@ void plan_quiet(Plan *plan, const Options *opt, unsigned nodes,
         .rdma_max = 4096,
         .timeout = 5 * SIM_SEC,
         .num_qps = 1,
-        .depth = 64,
+        .depth = 16,
         .think = 20 * SIM_USEC,
         .burst = 1,
         .size = opt->size >= 0 ? opt->size : 64,
         .steady = true,
         .recycle = true,
+        .in_turn = true,
     };
 }

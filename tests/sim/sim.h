@@ -145,6 +145,10 @@ typedef struct Plan {
     bool lazy;                  /* receives are refilled at times only */
     bool steady;                /* a completion begins the next message */
     bool recycle;               /* records of finished messages */
+    bool in_turn;               /* peers, instead of any */
+    bool no_handles;            /* made later */
+    unsigned senders;           /* nodes that send, 0: all */
+    unsigned active;            /* peers that they send to, 0: all */
     int64_t fault_period;
     unsigned acts;              /* of the fault clock, at most */
 } Plan;
@@ -257,6 +261,7 @@ struct Node {
     bool polling;
     int64_t changed_at;         /* last boot, crash, reset */
     int64_t timer_at;           /* what the device asked for */
+    bool timer_fair;            /* ... and not for at once */
     int64_t timer_queued;       /* earliest timer event under way */
     unsigned idle_runs;         /* since something happened to it */
     EfaCore *core;

@@ -406,7 +406,9 @@ static bool draft_begin(Draft *d, Node *n)
 {
     World *w = n->w;
     SimQp *qp = n->qps[rng_below(&w->rng, w->plan.num_qps)];
-    unsigned peer = rng_below(&w->rng, w->plan.peers);
+    unsigned peers = w->plan.active ? w->plan.active : w->plan.peers;
+    unsigned peer = w->plan.in_turn ? n->left % peers
+                                    : rng_below(&w->rng, peers);
     uint8_t type;
     int index;
 

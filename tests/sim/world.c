@@ -135,6 +135,10 @@ void world_run(World *w, int64_t until, bool (*done)(World *w))
            !(done && done(w))) {
         Event ev = world_pop(w);
 
+        if (w->heap_len) {
+            /* packets have cooled down on their way */
+            __builtin_prefetch(w->heap[0].ref);
+        }
         w->now = ev.at;
         w->t.events++;
         world_digest(w, ev.at ^ ev.order << 40);
@@ -153,7 +157,7 @@ static void world_draw_peers(World *w)
     unsigned n = w->plan.nodes, want = w->plan.peers, k = 0, i, j;
     g_autofree bool *used = g_new0(bool, n);
 
-    used[0] = !w->plan.loopback && n > 1;
+    used[0] = n > 1 && (!w->plan.loopback || want == 1);
     want = MIN(want, n - used[0]);
     w->offsets = g_new0(unsigned, want + 1);
     w->inverse = g_new0(unsigned, want + 1);
@@ -270,7 +274,9 @@ void world_boot(World *w)
     for (i = 0; i < w->plan.nodes && !w->broken; i++) {
         Node *n = &w->nodes[i];
 
-        n->left = w->plan.messages;
+        if (!w->plan.senders || i < w->plan.senders) {
+            n->left = w->plan.messages;
+        }
         w->posting += n->left > 0;
         node_boot(n);
     }
