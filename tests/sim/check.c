@@ -270,7 +270,8 @@ static void check_receive(Node *n, const EfaIoCdesc *c)
         return;
     }
     m = check_identify(qp, index, c);
-    if (!m) {
+    if (!m || (n->w->plan.faults & F_hostile)) {
+        memset(host_ptr(n, rx_buf(qp, index)), 0, r->capacity);
         return;
     }
     check_sender(qp, m, c);
@@ -305,9 +306,11 @@ static void check_success(SimMsg *m)
     } else if (m->op == EFA_IO_RDMA_READ) {
         wrong = pattern_check(host_ptr(n, big_buf(w, m->big - 1)), m->id,
                               m->len);
+        w->t.received++;
     } else if (cause_same_life(m)) {
         wrong = pattern_check(host_ptr(to, win_buf(w, m->win - 1)), m->id,
                               m->len);
+        w->t.received++;
     }
     if (wrong < m->len) {
         sim_broken(w, n, m->qp, m, "success: byte %u is not in memory",

@@ -160,7 +160,8 @@ static uint32_t reg_read(Node *n, uint32_t offset)
 
     reg_write(n, A_MMIO_REG_READ, offset << 16 | seq);
     if (resp->req_id != seq) {
-        sim_broken(n->w, n, NULL, NULL, "register 0x%x gives no answer",
+        sim_broken(n->w, n, NULL, NULL, "control: register 0x%x gives no "
+                   "answer",
                    offset);
     }
     return resp->reg_val;
@@ -196,7 +197,7 @@ void host_probe(Node *n)
     reg_write(n, A_MMIO_RESP_LO, host_dma(l->resp));
     reg_write(n, A_DEV_CTL, 0);
     if (!(reg_read(n, A_DEV_STS) & R_DEV_STS_READY_MASK)) {
-        sim_broken(n->w, n, NULL, NULL, "the device is not ready");
+        sim_broken(n->w, n, NULL, NULL, "control: the device is not ready");
     }
     reg_write_pair(n, A_AQ_BASE_LO, host_dma(l->aq));
     reg_write(n, A_AQ_CAPS, EFA_AQ_ENTRY_SIZE << 16 | AQ_DEPTH);
@@ -228,7 +229,8 @@ uint8_t host_admin(Node *n, void *cmd, void *resp, size_t len)
     *slot = *entry;
     reg_write(n, A_AQ_PROD_DB, ++n->aq_prod);
     if ((cqe->flags & 1) != phase || cqe->command != n->cmd_id) {
-        sim_broken(n->w, n, NULL, NULL, "admin command %u gets no answer",
+        sim_broken(n->w, n, NULL, NULL, "control: admin command %u gets no "
+                   "answer",
                    entry->common.opcode);
         return EFA_ADMIN_UNKNOWN_ERROR;
     }
@@ -244,7 +246,7 @@ void host_admin_ok(Node *n, void *cmd, void *resp, size_t len)
     uint8_t status = host_admin(n, cmd, resp, len);
 
     if (status != EFA_ADMIN_SUCCESS) {
-        sim_broken(n->w, n, NULL, NULL, "admin command %u is refused with "
+        sim_broken(n->w, n, NULL, NULL, "control: admin command %u is refused with "
                    "status %u", ((EfaAqEntry *)cmd)->common.opcode, status);
     }
 }

@@ -144,7 +144,7 @@ static void say_verdict(const Options *opt, uint64_t seed,
 
 static void say_summary(const Totals *t, int64_t begin)
 {
-    uint64_t faults = t->lost + t->doubled + t->damaged + t->cut +
+    uint64_t faults = t->lost + t->doubled + t->changed + t->cut +
                       t->refused + t->faults + t->planted;
 
     printf("%" PRIu64 " seeds, %" PRIu64 " packets, %" PRIu64 " faults "

@@ -379,11 +379,11 @@ static int64_t net_arrival(World *w, SimLink *l, uint32_t len)
     return at;
 }
 
-static void net_damage(World *w, SimPkt *pkt)
+static void net_change(World *w, SimPkt *pkt)
 {
     unsigned flips = rng_range(&w->rng, 1, 4);
 
-    w->t.damaged++;
+    w->t.changed++;
     link_lost(w, pkt);
     while (flips--) {
         pkt->data[rng_below(&w->rng, pkt->len)] ^=
@@ -450,8 +450,8 @@ static void net_send(World *w, SimLink *l, SimPkt *pkt)
                     rng_magnitude(&w->rng, 1, SIM_MSEC),
                  EV_PACKET, pkt_dup(w->net, pkt));
     }
-    if (rng_ppm(&w->rng, p->damage_ppm)) {
-        net_damage(w, pkt);
+    if (rng_ppm(&w->rng, p->hostile_ppm)) {
+        net_change(w, pkt);
     }
     world_at(w, net_arrival(w, l, pkt->len), EV_PACKET, pkt);
 }
@@ -672,7 +672,6 @@ EfaFabric *network_attach(Node *node)
     port->fabric.opaque = node->core;
     port->fabric.gid = sim_gid(node->index);
     port->fabric.max_packet = MAX_PACKET;
-    port->fabric.checksum = node->w->plan.faults & F_damage;
     port->node = node;
     port->inbox_tail = &port->inbox;
     port->notes_tail = &port->notes;

@@ -142,8 +142,8 @@ void node_run(Node *n)
         return;
     }
     if (++n->idle_runs > MAX_IDLE_RUNS) {
-        sim_broken(n->w, n, NULL, NULL, "the device asks to be run again "
-                   "and again, and nothing comes of it");
+        sim_broken(n->w, n, NULL, NULL, "rest: the device asks to be run "
+                   "again and again, and nothing comes of it");
         return;
     }
     if (efa_core_run(n->core) || n->w->plan.defect == BREAK_spin) {

@@ -24,11 +24,9 @@ static uint32_t draw_faults(Rng *rng)
     for (i = 0; i < SIM_NUM_FAULTS; i++) {
         faults |= rng_percent(rng, percent) ? 1u << i : 0;
     }
-    if (EFA_PKT_VERSION < 2) {
-        /* packets had no checksum then: damage would go unnoticed */
-        faults &= ~F_damage;
-    }
-    return faults;
+    /* it mutes most checks: rarely */
+    faults &= ~F_hostile;
+    return rng_percent(rng, 4) ? faults | F_hostile : faults;
 }
 
 static void draw_network(Plan *p, Rng *rng)
@@ -50,8 +48,8 @@ static void draw_network(Plan *p, Rng *rng)
     if (p->faults & F_dup) {
         p->dup_ppm = rng_magnitude(rng, 1000, 200000);
     }
-    if (p->faults & F_damage) {
-        p->damage_ppm = rng_magnitude(rng, 100, 50000);
+    if (p->faults & F_hostile) {
+        p->hostile_ppm = rng_magnitude(rng, 100, 50000);
     }
     if (p->faults & F_full) {
         p->room = rng_percent(rng, 70) ? rng_range(rng, 2, 32) : 0;

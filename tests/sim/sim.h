@@ -51,7 +51,7 @@ typedef struct SimPort SimPort;
 #define SIM_FAULTS(X)                                                   \
     X(loss, "packets are lost")                                         \
     X(dup, "packets come twice")                                        \
-    X(damage, "packets are changed on the way (checksums on)")          \
+    X(hostile, "packets are changed on the way: only memory is checked") \
     X(full, "links have little room, or none for a moment")             \
     X(cut, "partitions: one way, two ways, a node alone")               \
     X(crash, "nodes die, most start again")                             \
@@ -124,7 +124,7 @@ typedef struct Plan {
     int64_t latency, jitter, skew;
     int64_t byte_ps;            /* picoseconds a byte takes, 0: none */
     int64_t wake;               /* from a packet's arrival to its handling */
-    uint32_t loss_ppm, dup_ppm, damage_ppm, refuse_ppm;
+    uint32_t loss_ppm, dup_ppm, hostile_ppm, refuse_ppm;
     unsigned room;              /* packets under way on a link, 0: no limit */
 
     /* the devices */
@@ -301,7 +301,7 @@ typedef struct Layout {
 } Layout;
 
 typedef struct Totals {
-    uint64_t seeds, packets, bytes, lost, doubled, damaged, refused, cut;
+    uint64_t seeds, packets, bytes, lost, doubled, changed, refused, cut;
     uint64_t faults;            /* injected by the fault clock */
     uint64_t planted;           /* requests made to fail */
     uint64_t posted, ok, failed, dropped, silent;

@@ -97,6 +97,10 @@ void verbs_mr(Node *n, unsigned which)
     cmd.inline_pbl_array[0] = SIM_DMA_BASE;
     host_admin_ok(n, &cmd, &resp, sizeof(resp));
     mr->key = resp.l_key;
+    if (which == MR_WIN && (n->w->plan.faults & F_hostile)) {
+        /* a peer that has the key may go anywhere in it */
+        host_allow(n, mr->offset, mr->size, MAP_READ | MAP_WRITE);
+    }
 }
 
 void verbs_dereg(Node *n, unsigned which)

@@ -562,9 +562,12 @@ void workload_window_free(World *w, void *ref)
 {
     WindowSlot *ws = ref;
 
-    if (ws->node->life == ws->life && ws->node->up) {
+    if (ws->node->life == ws->life && ws->node->up &&
+        !(w->plan.faults & F_hostile)) {
         host_deny(ws->node, win_buf(w, ws->slot), w->plan.rdma_max,
                   MAP_READ | MAP_WRITE);
+    }
+    if (ws->node->life == ws->life && ws->node->up) {
         memset(host_ptr(ws->node, win_buf(w, ws->slot)), 0,
                w->plan.rdma_max);
         ws->node->win_mask &= ~(1ull << ws->slot);

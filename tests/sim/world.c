@@ -20,6 +20,10 @@ void sim_broken(World *w, const Node *node, const SimQp *qp,
     if (w->broken) {
         return;
     }
+    if ((w->plan.faults & F_hostile) && !g_str_has_prefix(fmt, "memory:") &&
+        !g_str_has_prefix(fmt, "control:")) {
+        return;     /* whoever can change packets can do all that */
+    }
     w->broken = true;
     s = g_string_new(NULL);
     va_start(ap, fmt);
@@ -296,7 +300,7 @@ static void world_calm(World *w)
     unsigned i;
 
     w->final = true;
-    w->plan.loss_ppm = w->plan.dup_ppm = w->plan.damage_ppm = 0;
+    w->plan.loss_ppm = w->plan.dup_ppm = w->plan.hostile_ppm = 0;
     w->plan.refuse_ppm = 0;
     faults_heal(w);
     for (i = 0; i < w->plan.nodes && !w->broken; i++) {
