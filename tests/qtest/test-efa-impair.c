@@ -155,10 +155,9 @@ static void test_at_work(void)
     end_recv(&end, 1);
     end_send(&end, 2, ah, end.qpn, 100);
     HAS(vm, "impair-stats", "\"held\": 1", "\"delayed\": 1", "\"lost\": 0");
-    vm_clock_step(vm, 999 * 1000);
     g_assert_false(cq_poll(e, &end.rcq, &c));
     /* there, and back again */
-    vm_clock_step(vm, 1000);
+    vm_clock_step(vm, MSEC);
     g_assert_cmpuint(cq_next(e, &end.rcq).status, ==, 0);
     wait_until(({
         g_autofree char *stats = get(vm, "impair-stats");
