@@ -32,6 +32,23 @@ HEAD = struct.Struct("<II")  # sender, sequence number
 IS_SEND = 1 << 32  # in the work request's id; the rest is the slot
 
 
+class Numbers:
+    """A set of numbers that come nearly in order, in little memory."""
+
+    def __init__(self):
+        self.below, self.others = 0, set()
+
+    def add(self, number):
+        """False if it is there already."""
+        if number < self.below or number in self.others:
+            return False
+        self.others.add(number)
+        while self.below in self.others:
+            self.others.remove(self.below)
+            self.below += 1
+        return True
+
+
 class Peer:
     """A queue pair, its buffers, and who is at the other end."""
 
@@ -57,7 +74,7 @@ class Peer:
         self.sent, self.received = collections.Counter(), collections.Counter()
         self.errors = collections.Counter()
         self.wrong = []
-        self.seen = set()
+        self.seen = collections.defaultdict(Numbers)
         for slot in range(RECEIVES):
             self._post_receive(slot)
 
@@ -97,6 +114,16 @@ class Peer:
                 said = True
         return self.drain()
 
+    def soak(self, to, size, seconds, window):
+        """Send to all of to for so long, whatever becomes of it; answer when nothing is in flight."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for number in to:
+                while self._in_flight(number) < window:
+                    self._send(number, size)
+            self._poll()
+        return self.drain()
+
     def sink(self):
         """Receive until another command comes, and then what had arrived by then."""
         while not _command_waits():
@@ -119,7 +146,8 @@ class Peer:
 
     def counts(self):
         """What has happened since connect(). errors: {EFA's completion status: how many}."""
-        return {"sent": self.sent, "received": self.received, "errors": self.errors, "wrong": self.wrong}
+        return {"posted": self.next, "sent": self.sent, "received": self.received, "errors": self.errors,
+                "wrong": self.wrong}
 
     def _in_flight(self, number):
         return sum(1 for to in self.in_slot.values() if to == number)
@@ -158,9 +186,8 @@ class Peer:
 
     def _verify(self, message):
         sender, sequence = HEAD.unpack_from(message)
-        if message != _content(sender, sequence, len(message)) or (sender, sequence) in self.seen:
+        if message != _content(sender, sequence, len(message)) or not self.seen[sender].add(sequence):
             self.wrong.append(f"{len(message)} bytes as if message {sequence} of {sender}: {message[:32].hex()}")
-        self.seen.add((sender, sequence))
         self.received[sender] += 1
 
 

@@ -517,6 +517,33 @@ static void test_read_room(void)
     pair_free(&p);
 }
 
+/* What was asked for again and is answered by now is not read any more. */
+static void test_read_over(void)
+{
+    Pair p = pair_new();
+    WirePkt *ask;
+    uint64_t bytes;
+
+    wire_auto(p.w, false);
+    post(&p, rdma(&p, EFA_IO_RDMA_READ, 1, 10));
+    ask = wire_take(p.w, 0);
+    wire_deliver(p.w, wire_dup(ask));
+    wire_room(p.w, 0);
+    wire_deliver(p.w, ask);
+    wire_deliver(p.w, wire_take(p.w, 0));
+    g_assert_cmpuint(finish(&p, 1), ==, 0);
+    wire_room(p.w, 1);
+    post(&p, rdma(&p, EFA_IO_RDMA_WRITE, 2, 10));
+    wire_deliver(p.w, wire_take(p.w, 0));
+    bytes = read_stat(p.b->h, 3);
+    g_assert_cmpuint(bytes, ==, 10);
+    wire_auto(p.w, true);
+    wire_room(p.w, -1);
+    g_assert_cmpuint(finish(&p, 2), ==, 0);
+    g_assert_cmpuint(read_stat(p.b->h, 3), ==, 10);
+    pair_free(&p);
+}
+
 /* A responder that lies ends the request, and only that. */
 static void test_read_lies(void)
 {
@@ -688,6 +715,7 @@ int main(int argc, char **argv)
     g_test_add_func("/rdma/dereg", test_dereg);
     g_test_add_func("/rdma/flush", test_flush);
     g_test_add_func("/rdma/read-room", test_read_room);
+    g_test_add_func("/rdma/read-over", test_read_over);
     g_test_add_func("/rdma/read-lies", test_read_lies);
     g_test_add_func("/rdma/malformed", test_malformed);
     g_test_add_func("/rdma/storm", test_storm);
