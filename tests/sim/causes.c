@@ -97,7 +97,7 @@ bool cause_exists(const SimMsg *m, uint8_t status)
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_UNKNOWN_PEER:
         return m->op != EFA_IO_SEND &&
                (!cause_same_life(m) || !back->have ||
-                back->lost_at >= m->posted);
+                back->made_at >= m->posted || back->lost_at >= m->posted);
     default:
         return false;
     }

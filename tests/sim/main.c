@@ -292,7 +292,7 @@ static char *describe(void)
 
 static bool parse(int *argc, char ***argv, Options *opt, Mode *mode)
 {
-    int nodes = 0, peers = 0, messages = 0;
+    int nodes = 0, peers = 0, messages = 0, most = 0, least = 0;
     int64_t first = 1, seeds = 1, size = -1;
     gboolean verbose = FALSE, twice = FALSE, self = FALSE;
     gboolean bench = FALSE, footprint = FALSE, scale = FALSE;
@@ -325,6 +325,10 @@ static bool parse(int *argc, char ***argv, Options *opt, Mode *mode)
           "memory of nodes and pairs", NULL },
         { "scale", 0, 0, G_OPTION_ARG_NONE, &scale,
           "time and memory against node count", NULL },
+        { "most", 0, 0, G_OPTION_ARG_INT, &most,
+          "--footprint fails above so many MiB", "MIB" },
+        { "least", 0, 0, G_OPTION_ARG_INT, &least,
+          "--bench fails below so many packets/s", "RATE" },
         { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose,
           "what each seed draws, digests", NULL },
         { NULL },
@@ -344,11 +348,12 @@ static bool parse(int *argc, char ***argv, Options *opt, Mode *mode)
     }
     *opt = (Options) { .nodes = nodes, .peers = peers, .messages = messages,
                        .first_seed = first, .seeds = seeds, .size = size,
+                       .most_mib = most, .least_rate = least,
                        .verbose = verbose };
     *mode = twice ? MODE_TWICE : self ? MODE_SELF_TEST : bench ? MODE_BENCH
           : footprint ? MODE_FOOTPRINT : scale ? MODE_SCALE : MODE_PLAY;
     if (nodes < 0 || nodes > 100000 || peers < 0 || peers > 250 ||
-        messages < 0 || size > EFA_MAX_MTU || seeds < 1) {
+        messages < 0 || most < 0 || least < 0 || size > EFA_MAX_MTU || seeds < 1) {
         fprintf(stderr, "efa-sim: a number is out of range\n");
         return false;
     }

@@ -54,21 +54,21 @@ int measure_bench(const Options *opt)
     unsigned messages = opt->messages ? opt->messages : 2000000 / nodes;
     Plan plan;
     World *w;
-    double seconds;
+    double seconds, rate = 0;
 
     plan_quiet(&plan, opt, nodes, peers, messages);
     w = world_new(opt, &plan, opt->first_seed);
     world_boot(w);
     seconds = run(w);
     if (seconds > 0) {
+        rate = w->t.packets / seconds;
         printf("%u nodes, %u peers, %" PRId64 " bytes: %" PRIu64
                " messages, %" PRIu64 " packets, %.2f s: %.0f packets/s, "
                "%.0f messages/s\n", nodes, plan.peers, plan.size,
-               w->t.ok, w->t.packets, seconds, w->t.packets / seconds,
-               w->t.ok / seconds);
+               w->t.ok, w->t.packets, seconds, rate, w->t.ok / seconds);
     }
     world_free(w);
-    return seconds <= 0;
+    return seconds <= 0 || rate < opt->least_rate;
 }
 
 /* ---- memory ---- */
@@ -128,19 +128,20 @@ int measure_footprint(const Options *opt)
     unsigned peers = opt->peers ? opt->peers : 16;
     Footprint fp = footprint(opt, nodes, peers, nodes, peers, 1);
     double pairs = (double)nodes * fp.peers;
+    double mib = (fp.active - fp.start) / 1048576.0;
 
     if (fp.broken) {
         return 1;
     }
     printf("%u nodes with %u peers each, every pair used once: %.0f MiB "
-           "resident\n", nodes, fp.peers, (fp.active - fp.start) / 1048576.0);
+           "resident\n", nodes, fp.peers, mib);
     printf("a node                        %8.0f bytes, its memory included\n",
            (double)(fp.nodes - fp.start) / nodes);
     printf("an idle pair (a handle)       %8.0f bytes at each end\n",
            (fp.handles - fp.nodes) / pairs);
     printf("an active pair, on top of it  %8.0f bytes at each end\n",
            (fp.active - fp.handles) / pairs);
-    return 0;
+    return opt->most_mib && mib > opt->most_mib;
 }
 
 /* ---- cost against size ---- */

@@ -84,6 +84,7 @@ enum {
     X(false_success, "an error is reported as success")                 \
     X(false_error, "a success is reported as an error")                 \
     X(overrun, "a byte behind a receive buffer is written")             \
+    X(forget, "data of an RDMA operation is not written")              \
     X(stray_write, "memory outside of every buffer is written")         \
     X(swallow, "the network drops packets and does not say so")         \
     X(chatter, "a packet goes round for ever")                          \
@@ -105,6 +106,8 @@ typedef struct Options {
     bool faults_given;
     uint32_t faults;            /* with faults_given */
     int64_t size;               /* bytes of a message, -1: the seed draws */
+    unsigned most_mib;          /* --footprint fails above, 0: never */
+    unsigned least_rate;        /* --bench fails below, packets a second */
     SimBreak defect;
     bool verbose;
 } Options;
@@ -248,7 +251,7 @@ typedef struct SimPeer {
     uint16_t ah;
     bool have;
     uint32_t known_life;        /* that a completion told of */
-    int64_t lost_at;            /* the handle, last time */
+    int64_t made_at, lost_at;   /* the handle, last time */
 } SimPeer;
 
 struct Node {

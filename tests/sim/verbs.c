@@ -170,6 +170,7 @@ void verbs_ah(Node *n, unsigned peer)
     host_admin_ok(n, &cmd, &resp, sizeof(resp));
     p->ah = resp.id;
     p->have = true;
+    p->made_at = n->w->now;
 }
 
 void verbs_destroy_ah(Node *n, unsigned peer)

@@ -170,10 +170,11 @@ static void draft_send(Draft *d)
     uint64_t id = m->copy_of ? m->copy_of->id : m->id;
     uint32_t buf = tx_buf(d->qp, d->index);
 
-    m->len = pick_length(w, w->plan.mtu);
+    m->len = m->copy_of ? m->copy_of->len : pick_length(w, w->plan.mtu);
     draft_meta(d, EFA_IO_SEND);
     /* what is too short to hold the id, carries it beside */
-    if (m->len < 8 || rng_percent(&w->rng, 25)) {
+    if (m->copy_of ? m->copy_of->has_imm
+                   : m->len < 8 || rng_percent(&w->rng, 25)) {
         draft_imm(d);
         d->wqe.meta.immediate_data = id;
     }
@@ -455,9 +456,15 @@ static bool workload_one(Node *n, SimMsg *copy_of)
     if (!draft_begin(&d, n)) {
         return false;
     }
-    d.msg->copy_of = copy_of;
+    if (copy_of) {
+        d.msg->copy_of = copy_of;
+        d.msg->peer = copy_of->peer;
+        d.msg->to = copy_of->to;
+        d.msg->dst = copy_of->dst;
+        d.peer = &n->peers[copy_of->peer];
+    }
     rdma = d.qp->type == EFA_QP_TYPE_SRD && verbs_has_rdma(n) &&
-           d.peer->node->up && d.peer->node != n &&
+           d.peer->node->up && d.peer->node != n && !copy_of &&
            rng_percent(&w->rng, w->plan.rdma_percent);
     if (!rdma || !draft_rdma(&d)) {
         draft_send(&d);
@@ -467,7 +474,8 @@ static bool workload_one(Node *n, SimMsg *copy_of)
         draft_spoil(&d);
     }
     draft_post(&d);
-    if (w->plan.defect == BREAK_twice && !copy_of) {
+    if (w->plan.defect == BREAK_twice && !copy_of &&
+        d.msg->op == EFA_IO_SEND && w->plan.num_qps == 1) {
         workload_one(n, d.msg);
     }
     return true;
