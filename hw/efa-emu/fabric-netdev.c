@@ -22,7 +22,7 @@
 /* Frames that wait for ->poll(), by what they take of our memory. */
 #define NETDEV_INPUT_BYTES      (2 * 1024 * 1024)
 /* Frames that one transmit sends before others get a turn. */
-#define NETDEV_BURST            512
+#define NETDEV_BURST            64
 /* A link must have been silent for that long to be given up for another. */
 #define NETDEV_IDLE_NS          (10 * 1000 * EFA_NSEC_PER_MSEC)
 /* Links that one new peer may cost. */

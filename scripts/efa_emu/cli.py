@@ -5,6 +5,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import select
 import shlex
 import shutil
@@ -15,7 +16,7 @@ import termios
 import threading
 import tty
 
-from . import agent, bench, cluster, node, runtime, ui
+from . import agent, bench, cluster, node, runtime, span, ui
 from .cluster import Cluster
 
 ALL = "all"
@@ -49,6 +50,7 @@ def _parser():
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _setup_parser(commands)
     _up_parser(commands)
+    _node_parser(commands)
     _exec_parser(commands)
     _copy_parsers(commands)
     _look_parsers(commands)
@@ -80,6 +82,18 @@ def _setup_parser(commands):
 def _up_parser(commands):
     parser = _add(commands, "up", _up, "start a cluster; return when every EFA port is ACTIVE")
     parser.add_argument("-n", type=int, default=2, metavar="N", help="number of nodes (default: 2)")
+    parser.add_argument("--fabric", choices=node.FABRICS, default="shm",
+                        help="what carries the EFA devices' packets: shared memory, or Ethernet frames (default: shm)")
+    _add_node_options(parser)
+
+
+def _node_parser(commands):
+    parser = _add(commands, "node", _node, "run one node of a cluster that spans hosts, in the foreground")
+    span.add_options(parser)
+    _add_node_options(parser)
+
+
+def _add_node_options(parser):
     parser.add_argument("--mem", type=int, default=512, metavar="MIB", help="memory of a node (default: 512)")
     parser.add_argument("--smp", type=int, default=1, metavar="CPUS", help="CPUs of a node (default: 1)")
     parser.add_argument("--nics", type=int, default=1, metavar="K", help="EFA devices of a node (default: 1)")
@@ -145,10 +159,14 @@ def _setup(args):
     return setup.check(args.suite, args.kernel) if args.check else setup.run(args.suite, args.kernel)
 
 
+def _node_settings(args):
+    return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
+            "kernel": args.kernel, "accel": args.accel, "device": args.device, "trace": tuple(args.trace),
+            "qemu_args": tuple(shlex.split(args.qemu_args))}
+
+
 def _up(args):
-    settings = {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
-                "kernel": args.kernel, "accel": args.accel, "device": args.device, "trace": tuple(args.trace),
-                "qemu_args": tuple(shlex.split(args.qemu_args))}
+    settings = {"fabric": args.fabric, **_node_settings(args)}
     if args.dry_run:
         return _print_commands(cluster.check(node.Config(name=args.name, nodes=args.n, **settings)))
     up = Cluster.up(name=args.name, n=args.n, timeout=args.timeout, keep=args.keep, **settings)
@@ -156,35 +174,49 @@ def _up(args):
     return 0 if up else 1
 
 
+def _node(args):
+    settings = {**_node_settings(args), **span.settings_of(args)}
+    if not args.dry_run:
+        return span.run(args, settings)
+    return _print_commands(cluster.check(node.Config(nodes=settings.pop("n"), **settings)))
+
+
 def _print_commands(config):
     files = cluster.prepare(config)
     config = config._replace(accel=cluster.choose_accel(config.accel, files))
-    directories = [files.fabric, *[files.node(index) for index in range(config.nodes)]]
+    directories = [files.fabric, *[files.node(index) for index in config.local]]
     print(shlex.join(["mkdir", "-p", "-m", "0700", *[str(d) for d in directories]]))
-    print(shlex.join(cluster.switch_command(config, files)))
-    for index in range(config.nodes):
-        print(shlex.join(node.command(config, files, index)))
+    if config.only < 0:
+        print(shlex.join(cluster.switch_command(config, files)))
+    for index in config.local:
+        print(shlex.join(cluster.node_command(config, files, index)))
+
+
+def _target(args):
+    """The cluster meant, and the number of the node."""
+    index = _index(args.node)
+    return Cluster.open(args.name, index), index
 
 
 def _exec(args):
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise ui.Fail("exec: no command; write it behind --, as in: efa-cluster exec 0 -- ibv_devinfo")
-    target = Cluster.open(args.name)
     if args.node != ALL:
         source = sys.stdin.buffer if args.stdin else b""
-        return target.stream(_index(args.node), command, _write, source, args.timeout)
+        target, index = _target(args)
+        return target.stream(index, command, _write, source, args.timeout)
     if args.stdin:
         raise ui.Fail("exec --stdin works with one node, not with all")
-    return _exec_on_all(target, command, args.timeout)
+    return _exec_on_all(Cluster.open(args.name), command, args.timeout)
 
 
 def _exec_on_all(target, command, timeout):
     from concurrent.futures import ThreadPoolExecutor
     sessions = []
-    with ThreadPoolExecutor(target.config.nodes) as pool:
+    with ThreadPoolExecutor(len(target.config.local)) as pool:
         runs = [pool.submit(_exec_prefixed, target, index, command, timeout, sessions.append)
-                for index in range(target.config.nodes)]
+                for index in target.config.local]
         try:
             return max(run.result() for run in runs)
         except (KeyboardInterrupt, SystemExit):
@@ -217,22 +249,23 @@ def _write(kind, data, lock=threading.Lock()):
 
 
 def _put(args):
-    target = Cluster.open(args.name)
     if args.node == ALL:
         from concurrent.futures import ThreadPoolExecutor
-        with ThreadPoolExecutor(target.config.nodes) as pool:
-            list(pool.map(lambda index: target.put(index, args.source, args.target), range(target.config.nodes)))
+        target = Cluster.open(args.name)
+        with ThreadPoolExecutor(len(target.config.local)) as pool:
+            list(pool.map(lambda index: target.put(index, args.source, args.target), target.config.local))
     else:
-        target.put(_index(args.node), args.source, args.target)
+        target, index = _target(args)
+        target.put(index, args.source, args.target)
 
 
 def _get(args):
-    Cluster.open(args.name).get(_index(args.node), args.source, args.target)
+    target, index = _target(args)
+    target.get(index, args.source, args.target)
 
 
 def _console(args):
-    target = Cluster.open(args.name)
-    index = _index(args.node)
+    target, index = _target(args)
     with socket.socket(socket.AF_UNIX) as sock:
         try:
             sock.connect(str(target.node_dir(index) / "console.sock"))
@@ -267,9 +300,8 @@ def _relay_console(sock):
 
 
 def _logs(args):
-    target = Cluster.open(args.name)
-    name = "qemu.log" if args.qemu else "console.log"
-    path = target.node_dir(_index(args.node)) / name
+    target, index = _target(args)
+    path = target.node_dir(index) / ("qemu.log" if args.qemu else "console.log")
     try:
         with open(path, "rb") as log:
             shutil.copyfileobj(log, sys.stdout.buffer)
@@ -302,14 +334,19 @@ def _qmp(args):
         raise ui.Fail(f"qmp: '{args.arguments}' is not JSON: {e}") from e
     if not isinstance(arguments, dict):
         raise ui.Fail(f"qmp: the arguments must be a JSON object, not {args.arguments}")
-    print(json.dumps(Cluster.open(args.name).qmp(_index(args.node), args.command, **arguments), indent=1))
+    target, index = _target(args)
+    print(json.dumps(target.qmp(index, args.command, **arguments), indent=1))
 
 
 def _down(args):
     if args.all:
         for name in runtime.names():
             cluster.down(name)
-    elif not cluster.down(args.name):
+        return
+    here = [name for name in runtime.names() if re.fullmatch(rf"{re.escape(args.name)}(\.\d+)?", name)]
+    for name in here:
+        cluster.down(name)
+    if not here:
         raise ui.Fail(f"there is no cluster '{args.name}' (running: {', '.join(runtime.names()) or 'none'})")
 
 

@@ -59,8 +59,10 @@ class Cluster:
         return cluster
 
     @classmethod
-    def open(cls, name="default"):
-        """The cluster of this name, started by whomever."""
+    def open(cls, name="default", index=None):
+        """The cluster of this name, started by whomever; or, of one that spans hosts, the node that is here."""
+        if index is not None and not runtime.directory(name).exists() and runtime.directory(f"{name}.{index}").exists():
+            name = f"{name}.{index}"
         path = runtime.directory(name) / "cluster.json"
         try:
             saved = json.loads(path.read_text())
@@ -68,8 +70,8 @@ class Cluster:
             there = ", ".join(runtime.names()) or "none"
             raise ui.Fail(f"there is no cluster '{name}' (running: {there}); start it with: efa-cluster up --name "
                           f"{name}") from None
-        config = Config(**{**saved["config"], "trace": tuple(saved["config"]["trace"]),
-                           "qemu_args": tuple(saved["config"]["qemu_args"])})
+        config = Config(**{field: tuple(value) if isinstance(value, list) else value
+                           for field, value in saved["config"].items()})
         return cls(config, Files(*[Path(p) for p in saved["files"]]))
 
     def __enter__(self):
@@ -95,6 +97,11 @@ class Cluster:
         with runtime.locked(self.name):
             runtime.end(self.name, f"node{index}")
             self._await_ready(index, self._start_node(index), time.monotonic() + timeout)
+
+    def await_end(self):
+        """Wait until the nodes that we have started end by themselves."""
+        for child in self._children:
+            child.wait()
 
     # ---- use ----
 
@@ -158,7 +165,8 @@ class Cluster:
 
     def node_name(self, index):
         """How messages call a node."""
-        return f"node{index}" if self.name == "default" else f"{self.name}/node{index}"
+        name = self.config.identity
+        return f"node{index}" if name == "default" else f"{name}/node{index}"
 
     def gid(self, index, nic=0):
         """The GID of a node's EFA device."""
@@ -169,6 +177,8 @@ class Cluster:
     def _check_index(self, index):
         if not 0 <= index < self.config.nodes:
             raise ui.Fail(f"the cluster '{self.name}' has no node {index}, only 0 to {self.config.nodes - 1}")
+        if index not in self.config.local:
+            raise ui.Fail(f"node {index} of '{self.config.group}' is on another host; here is node {self.config.only}")
 
     def _launch(self, timeout, keep):
         import concurrent.futures
@@ -176,10 +186,11 @@ class Cluster:
         self.files.cluster.mkdir(mode=0o700)
         self.files.fabric.mkdir(mode=0o700)
         self._save()
-        self._start_switch()
-        children = [self._start_node(index) for index in range(self.config.nodes)]
-        with concurrent.futures.ThreadPoolExecutor(self.config.nodes) as pool:
-            waits = [pool.submit(self._await_ready, index, child, deadline) for index, child in enumerate(children)]
+        if self.config.only < 0:
+            self._start_switch()
+        children = [(index, self._start_node(index)) for index in self.config.local]
+        with concurrent.futures.ThreadPoolExecutor(len(children)) as pool:
+            waits = [pool.submit(self._await_ready, index, child, deadline) for index, child in children]
             try:
                 for wait in concurrent.futures.as_completed(waits):
                     wait.result()
@@ -209,7 +220,7 @@ class Cluster:
         for stale in here.iterdir():
             stale.unlink()
         with open(here / "qemu.log", "wb") as log:
-            child = subprocess.Popen(node.command(self.config, self.files, index), start_new_session=True, stdout=log,
+            child = subprocess.Popen(node_command(self.config, self.files, index), start_new_session=True, stdout=log,
                                      stderr=log, stdin=subprocess.DEVNULL,
                                      env=runtime.environment(self.name, f"node{index}"))
         self._children = [c for c in self._children if c.poll() is None] + [child]
@@ -245,6 +256,8 @@ def check(config):
         value = getattr(config, field)
         if not low <= value <= high:
             raise ui.Fail(f"{option} {value}: it must be {low} to {high}")
+    if config.fabric not in node.FABRICS:
+        raise ui.Fail(f"--fabric {config.fabric}: it must be {' or '.join(node.FABRICS)}")
     from . import apt
     apt.Suite(config.suite)  # refuses one that does not exist
     return config
@@ -266,10 +279,18 @@ def choose_accel(accel, files):
     return "kvm" if bareboot.kvm_works(files) else "tcg"
 
 
+def node_command(config, files, index):
+    """The exact command that runs a node; one that runs in the foreground ends with us, whatever ends us."""
+    command = node.command(config, files, index)
+    return command if config.only < 0 else ["setpriv", "--pdeathsig", "KILL", "--", *command]
+
+
 def switch_command(config, files):
     """The exact command that runs the Ethernet switch."""
-    return ["vde_switch", "--daemon", "--rcfile", "/dev/null", "--numports", str(config.nodes + 8), "--mode", "0600",
-            "--dirmode", "0700", "--sock", str(files.vde), "--pidfile", str(files.cluster / "vde.pid")]
+    of_a_node = 1 + (config.nics if config.fabric == "netdev" else 0)
+    return ["vde_switch", "--daemon", "--rcfile", "/dev/null", "--numports", str(config.nodes * of_a_node + 8),
+            "--mode", "0600", "--dirmode", "0700", "--sock", str(files.vde),
+            "--pidfile", str(files.cluster / "vde.pid")]
 
 
 def down(name):
@@ -289,12 +310,13 @@ def overview(name):
     with contextlib.suppress(ui.Fail):
         cluster = Cluster.open(name)
         about.update({k: v for k, v in cluster.config._asdict().items() if k not in ("name", "nodes")})
-        for index in range(cluster.config.nodes):
+        for index in cluster.config.local:
             process = running.pop(f"node{index}", None)
             about["nodes"].append({"node": index, "running": process is not None, "pid": process and process.pid,
                                    "rss": process and process.rss,
                                    "gids": [cluster.gid(index, nic) for nic in range(cluster.config.nics)]})
-        about["complete"] = all(entry["running"] for entry in about["nodes"]) and "vde" in running
+        about["complete"] = all(entry["running"] for entry in about["nodes"]) and \
+            ("vde" in running or cluster.config.only >= 0)
     about["others"] = [{"role": p.role, "pid": p.pid, "rss": p.rss} for p in running.values()]
     return about
 

@@ -14,6 +14,8 @@ GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-
 """Device generations (PCI device ID 0xefa0 + generation), and an instance type that has such a device."""
 
 ACCELS = ("auto", "kvm", "tcg")
+FABRICS = ("shm", "netdev")
+HUB = 0
 MACHINE = "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off"
 TCG = "tcg,tb-size=64"
 # "rep movsb" and "rep stosb" are loops of single bytes under TCG; without their flags Linux and libc copy by words,
@@ -41,6 +43,22 @@ class Config(NamedTuple):
     trace: tuple = ()
     device: str = ""  # more properties of every EFA device
     qemu_args: tuple = ()
+    fabric: str = "shm"
+    path_mtu: int = 0  # of the way between nodes; 0: that of an Ethernet
+    # of a cluster that spans hosts:
+    group: str = ""  # its name, which others know it by
+    only: int = -1  # the node that is here
+    uplinks: tuple = ()  # what leads to the others, as -netdev options without id
+
+    @property
+    def identity(self):
+        """The name that addresses are made of."""
+        return self.group or self.name
+
+    @property
+    def local(self):
+        """The nodes that are on this host."""
+        return range(self.nodes) if self.only < 0 else range(self.only, self.only + 1)
 
 
 class Files(NamedTuple):
@@ -68,7 +86,7 @@ class Files(NamedTuple):
 
 def gid(config, node, nic):
     """A device's GID: fe80::/64 with an EUI-64 made of the cluster's name, the node and the device."""
-    c = hashlib.sha256(config.name.encode()).digest()
+    c = hashlib.sha256(config.identity.encode()).digest()
     return f"fe80::2{c[0]:02x}:{c[1]:02x}ff:fe{node >> 8:02x}:{node & 0xff:02x}{nic:02x}"
 
 
@@ -84,7 +102,7 @@ def command(config, files, index):
         *machine(files, config.accel, config.mem, config.smp),
         "-name", f"{config.name}/node{index}", "-pidfile", f"{here}/pid",
         "-initrd", str(files.initrd), "-append", _kernel_command_line(config, index),
-        *_smbios(config, index), *_console(here), *_disk(files), *_network(files, index), *_agent(here),
+        *_smbios(config, index), *_console(here), *_disk(files), *_network(config, files, index), *_agent(here),
         *_efa_devices(config, files, index),
         *[word for pattern in config.trace for word in ("-trace", pattern)],
         "-d", "guest_errors,unimp", *config.qemu_args,
@@ -105,7 +123,7 @@ def _kernel_command_line(config, index):
 
 def _smbios(config, index):
     """As on EC2, where software recognizes instances by these strings."""
-    digest = hashlib.sha256(f"{config.name} {index}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{config.identity} {index}".encode()).hexdigest()
     uuid = f"ec2{digest[:5]}-{digest[5:9]}-4{digest[9:12]}-a{digest[12:15]}-{digest[15:27]}"
     vendor = "manufacturer=Amazon EC2"
     return ["-smbios", f"type=0,vendor={vendor.split('=')[1]},version=1.0",
@@ -126,9 +144,19 @@ def _disk(files):
             "-device", "virtio-blk-pci-non-transitional,drive=root,addr=2"]
 
 
-def _network(files, index):
-    return ["-netdev", f"vde,id=net,sock={files.vde}",
-            "-device", f"virtio-net-pci-non-transitional,netdev=net,mac={mac(index)},romfile=,addr=3"]
+def _network(config, files, index):
+    words = []
+    for number, uplink in enumerate(config.uplinks):
+        words += ["-netdev", f"{uplink},id=link{number}",
+                  "-netdev", f"hubport,hubid={HUB},id=up{number},netdev=link{number}"]
+    mtu = f",host_mtu={config.path_mtu}" if config.path_mtu else ""
+    return [*words, "-netdev", _plug(config, files, "net"),
+            "-device", f"virtio-net-pci-non-transitional,netdev=net,mac={mac(index)},romfile=,addr=3{mtu}"]
+
+
+def _plug(config, files, name):
+    """One more port on the Ethernet: of a hub in QEMU where it leads to other hosts, of a switch otherwise."""
+    return f"hubport,hubid={HUB},id={name}" if config.only >= 0 else f"vde,id={name},sock={files.vde}"
 
 
 def _agent(here):
@@ -146,7 +174,12 @@ def _efa_devices(config, files, index):
         slot, function = FIRST_ROOT_PORT_SLOT + nic // FUNCTIONS, nic % FUNCTIONS
         many = ",multifunction=on" if config.nics > 1 else ""
         more = f",{config.device}" if config.device else ""
+        if config.fabric == "netdev":
+            words += ["-netdev", _plug(config, files, f"efanet{nic}")]
+            way = f"netdev=efanet{nic}" + (f",path-mtu={config.path_mtu}" if config.path_mtu else "")
+        else:
+            way = f"fabric={files.fabric}"
         words += ["-device", f"pcie-root-port,id=port{nic},chassis={nic + 1},addr={slot:x}.{function}{many}",
-                  "-device", f"efa,id=efa{nic},bus=port{nic},fabric={files.fabric},gid={gid(config, index, nic)},"
+                  "-device", f"efa,id=efa{nic},bus=port{nic},{way},gid={gid(config, index, nic)},"
                              f"generation={config.generation}{more}"]
     return words

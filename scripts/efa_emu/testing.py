@@ -241,7 +241,7 @@ class Env:
     def say_last_words(self):
         """Add the end of every node's console and QEMU log to the log."""
         for each in filter(None, [self._cluster, *self._extra]):
-            for index in range(each.config.nodes):
+            for index in each.config.local:
                 self.say(f"{each.node_name(index)}, console:\n{each.console_tail(index)}"
                          f"QEMU:\n{each.qemu_tail(index)}")
 
