@@ -71,7 +71,7 @@ class Cluster:
             raise ui.Fail(f"there is no cluster '{name}' (running: {there}); start it with: efa-cluster up --name "
                           f"{name}") from None
         config = Config(**{field: tuple(value) if isinstance(value, list) else value
-                           for field, value in saved["config"].items()})
+                           for field, value in saved["config"].items() if field in Config._fields})
         return cls(config, Files(*[Path(p) for p in saved["files"]]))
 
     def __enter__(self):
