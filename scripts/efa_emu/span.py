@@ -30,6 +30,9 @@ def add_options(parser):
                         help=f"first of the UDP ports, two a host (default: {BASE_PORT})")
     parser.add_argument("--netdev", metavar="ARGS",
                         help="another way to the others: what QEMU's -netdev takes, without id, as tap,ifname=tap0")
+    parser.add_argument("--path-mtu", type=int, default=0, metavar="BYTES",
+                        help=f"what that way carries behind an Ethernet header (default: {UDP_PATH_MTU} for the UDP of "
+                             "--hosts, 1500 with --netdev)")
 
 
 def rank_of(given, hosts):
@@ -78,9 +81,10 @@ def settings_of(args):
     hosts = hosts_of(args.hosts)
     rank = rank_of(args.rank, hosts)
     if args.netdev:
-        links, mtu = (_without_id(args.netdev),), 0
+        links, mtu = (_without_id(args.netdev),), args.path_mtu
     else:
-        links, mtu = uplinks(rank, hosts, args.base_port, time.monotonic() + args.timeout), UDP_PATH_MTU
+        links, mtu = uplinks(rank, hosts, args.base_port, time.monotonic() + args.timeout), \
+            args.path_mtu or UDP_PATH_MTU
     return {"name": f"{args.name}.{rank}", "n": len(hosts), "group": args.name, "only": rank, "uplinks": links,
             "path_mtu": mtu, "fabric": "netdev"}
 
