@@ -565,8 +565,16 @@ static NetdevFrame *netdev_take_frame(EfaFabricNetdev *s)
     return fr;
 }
 
+static void netdev_count_bad(EfaFabricNetdev *s)
+{
+    efa_lock(&s->lock);
+    s->stats.rx_bad++;
+    efa_unlock(&s->lock);
+}
+
 /* The link of a packet's sender, up; NULL if nobody is to see the packet. */
-static NetdevLink *netdev_sender(EfaFabricNetdev *s, const uint8_t *packet)
+static NetdevLink *netdev_sender(EfaFabricNetdev *s, const uint8_t *packet,
+                                 size_t len)
 {
     EfaGid src, dst;
     EfaPktHdr hdr;
@@ -578,13 +586,16 @@ static NetdevLink *netdev_sender(EfaFabricNetdev *s, const uint8_t *packet)
     if (hdr.version != EFA_PKT_VERSION || !efa_gid_is_unicast(&src) ||
         efa_gid_equal(&src, &s->fabric.gid) ||
         !efa_gid_equal(&dst, &s->fabric.gid)) {
-        efa_lock(&s->lock);
-        s->stats.rx_bad++;
-        efa_unlock(&s->lock);
+        netdev_count_bad(s);
         return NULL;
     }
     l = g_hash_table_lookup(s->links, &src);
     if (!l) {
+        /* damage must not make up peers; the client sees to the rest */
+        if (!efa_pkt_intact(packet, len)) {
+            netdev_count_bad(s);
+            return NULL;
+        }
         if (g_hash_table_size(s->links) >= EFA_NETDEV_MAX_LINKS) {
             netdev_evict(s);
         }
@@ -603,7 +614,7 @@ static NetdevLink *netdev_sender(EfaFabricNetdev *s, const uint8_t *packet)
 static void netdev_deliver(EfaFabricNetdev *s, const uint8_t *packet,
                            size_t len)
 {
-    NetdevLink *l = netdev_sender(s, packet);
+    NetdevLink *l = netdev_sender(s, packet, len);
 
     if (l) {
         s->stats.rx_packets++;

@@ -57,6 +57,7 @@ void packet_fill(uint8_t *packet, const EfaGid *src, const EfaGid *dst,
     for (i = sizeof(hdr); i < len; i++) {
         packet[i] = pattern(seq, i);
     }
+    efa_pkt_seal(packet, len);
 }
 
 bool packet_send(Node *n, unsigned peer, uint32_t seq, size_t len)

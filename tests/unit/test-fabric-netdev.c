@@ -319,14 +319,14 @@ static void test_truncated(void)
     node_free(a);
 }
 
-/* Whole packets whose header lies. */
+/* Whole packets whose header lies, and a damaged one of a stranger. */
 static void test_addresses(void)
 {
     Node *a = node_new(1);
     EfaPktHdr *hdr;
     unsigned i;
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 7; i++) {
         Craft *c = craft(i, 300, 1000);
 
         hdr = (EfaPktHdr *)c->packet;
@@ -346,17 +346,21 @@ static void test_addresses(void)
         case 4:
             hdr->version++;
             break;
-        default:
+        case 5:
             memset(hdr->dst_gid, 0xff, 16);
             break;
+        default:
+            break;
         }
+        efa_pkt_seal(c->packet, 300);
+        c->packet[250] ^= i == 6;
         craft_send(c, 0);
         g_free(c);
     }
     node_run(a);
     g_assert_cmpuint(a->received, ==, 0);
     check_log(a, "");
-    g_assert_cmpuint(stats(a).rx_bad, ==, 6);
+    g_assert_cmpuint(stats(a).rx_bad, ==, 7);
     node_free(a);
 }
 
@@ -494,6 +498,7 @@ static void test_link_flood(void)
     kept->client_data = a;
     for (i = 1; i < EFA_NETDEV_MAX_LINKS + 100; i++) {
         memcpy(hdr->src_gid, gid(0x30000 + i), 16);
+        efa_pkt_seal(c->packet, HDR);
         craft_send(c, 0);
         node_run(a);
     }
@@ -507,6 +512,7 @@ static void test_link_flood(void)
     node_run(a);
     check_log(a, "");
     memcpy(hdr->src_gid, gid(0x50000), 16);
+    efa_pkt_seal(c->packet, HDR);
     craft_send(c, 0);
     node_run(a);
     /* that of the client is kept though it is down, another one made room */
@@ -550,6 +556,9 @@ static void test_random(void)
     Node *a = node_new(1);
     uint8_t frame[2000];
 
+    for (i = 2; i < 5; i++) {
+        node_connect(a, i);     /* others are strangers */
+    }
     for (i = 0; i < rounds; i++) {
         size_t len = g_rand_int_range(rand, 0, sizeof(frame));
         size_t packet = g_rand_int_range(rand, HDR, EFA_FRAME_MAX_PACKET);
