@@ -128,6 +128,7 @@ void efa_impair_drop(EfaCore *core, EfaPeer *peer)
     }
     path->blocked = false;
     path->free_at = 0;
+    efa_impair_seed(core, path);
     /* whoever was refused for want of room looks again */
     core->impair.next_at = EFA_IMPAIR_NOW;
 }

@@ -885,10 +885,22 @@ static void test_reset(void)
     spray_free(&s);
 }
 
+static GArray *spray_100(Spray *s)
+{
+    unsigned i;
+
+    for (i = 0; i < 100; i++) {
+        post(s, 2);
+    }
+    advance(SEC);
+    return take_numbers(s->w);
+}
+
 static void test_link_down(void)
 {
     Spray s = spray_new();
     EfaImpairRule rule = rule_for(0);
+    g_autoptr(GArray) first = NULL, again = NULL;
 
     rule.delay_us = 1000;
     impair(s.h, rule);
@@ -901,6 +913,17 @@ static void test_link_down(void)
     post(&s, 2);
     advance(MS);
     g_assert_cmpuint(wire_count(s.w), ==, 2);
+    wire_drop_all(s.w);
+
+    /* chance begins anew with the connection */
+    rule.loss = 50;
+    impair(s.h, rule);
+    s.next = 0;
+    first = spray_100(&s);
+    wire_cut(s.w, test_gid(1), test_gid(2), EFA_LINK_HANGUP);
+    s.next = 0;
+    again = spray_100(&s);
+    g_assert_true(same(first, again));
     spray_free(&s);
 }
 
