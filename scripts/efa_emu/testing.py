@@ -21,6 +21,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -360,6 +361,7 @@ def _units(tiers, is_full):
         units += [Program(tier, entry) for tier in ("native", "qemu") if tier in tiers
                   for entry in entries if tier in _suites(entry)]
     if "guest" in tiers:
+        sys.path.append(str(GUEST_TESTS))  # for what they share
         units += [GuestModule(file, is_full) for file in sorted(GUEST_TESTS.glob("test_*.py"))]
     return [unit for unit in units if is_full or not unit.full]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-Runs in a node, for test_fabric.py: one SRD queue pair, and messages to others whose content the receiver verifies.
+Runs in a node, for peers.py: one SRD queue pair, and messages to others whose content the receiver verifies.
 
 It reads commands as lines of JSON, {"op": name, ...}, and answers each with a line of JSON and its number: "{...} #1".
 """

@@ -1,91 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nodes that talk to each other, and nodes that stop doing so."""
 
-import contextlib
-import json
-import os
 import re
-from pathlib import Path
 
 from efa_emu import perftest
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
+from peers import UNREACHABLE, UNRESPONSIVE, Peer, introduce, peers_in
 
 NODES = 4
 PEER_TIMEOUT_MS = 1000
 CLUSTER = {"n": NODES, "device": f"peer-timeout-ms={PEER_TIMEOUT_MS}"}
 
-PROGRAM = Path(__file__).with_name("srd_peer.py")
-UNRESPONSIVE, UNREACHABLE = "13", "15"  # completion statuses: a peer that has stopped answering, that never did
 FI_PORT = 47592
-
-
-class Peer:
-    """srd_peer.py in a node; ask() it to do what its methods do."""
-
-    def __init__(self, cluster, node):
-        self.node = node
-        self._asked = 0
-        read, self._write = os.pipe()
-        self._input = os.fdopen(read, "rb")
-        cluster.put(node, PROGRAM, "/tmp/srd_peer.py")
-        self._run = cluster.start(node, ["python3", "-B", "/tmp/srd_peer.py", str(node)], self._input)
-
-    def tell(self, op, **arguments):
-        """Send a command; answer() waits for its end."""
-        self._asked += 1
-        os.write(self._write, json.dumps({"op": op, **arguments}).encode() + b"\n")
-
-    def answer(self, limit=60):
-        """What the last command has come to."""
-        end = f" #{self._asked}\n"
-        self.wait_for(end, limit)
-        return json.loads(self._run.stdout.split(end)[0].splitlines()[-1])
-
-    def ask(self, op, **arguments):
-        """tell() and answer()."""
-        self.tell(op, **arguments)
-        return self.answer()
-
-    def wait_for(self, text, limit=60):
-        """Wait until it has said so."""
-        self._run.wait_for(text, limit)
-
-    def end(self):
-        """End it, if its node has not."""
-        self._run.kill()
-        os.close(self._write)
-        self._input.close()
-
-
-@contextlib.contextmanager
-def _peers(cluster, nodes):
-    """Peers in these nodes that know of each other."""
-    started = {}
-    try:
-        for node in nodes:
-            started[node] = Peer(cluster, node)
-        _introduce(started)
-        yield started
-    finally:
-        for peer in started.values():
-            peer.end()
-
-
-def _introduce(peers):
-    for peer in peers.values():
-        peer.tell("hello")
-    hellos = {node: peer.answer() for node, peer in peers.items()}
-    for node, peer in peers.items():
-        peer.ask("connect", peers={other: hello for other, hello in hellos.items() if other != node})
 
 
 def test_all_to_all(env):
     """Every ordered pair exchanges messages, all at once, and every byte is verified."""
     count = 100
-    with _peers(env.cluster, range(NODES)) as peers:
+    with peers_in(env.cluster, range(NODES)) as peers:
         for size in (64, 4096):
-            _introduce(peers)
+            introduce(peers)
             for node, peer in peers.items():
                 others = [other for other in range(NODES) if other != node]
                 peer.tell("exchange", to=others, expect=others, count=count, size=size, limit=50)
@@ -98,7 +33,7 @@ def test_all_to_all(env):
 
 def test_killed_node(env):
     """A node that dies in mid-traffic ends its peer's work with status 13 and harms nobody; it can come back."""
-    with _peers(env.cluster, range(NODES)) as peers:
+    with peers_in(env.cluster, range(NODES)) as peers:
         peers[1].tell("sink")
         peers[3].tell("sink")
         peers[0].tell("stream", to=1, size=1024)
@@ -118,7 +53,7 @@ def test_killed_node(env):
         env.cluster.restart(1)
         peers[1].end()
         peers[1] = Peer(env.cluster, 1)
-        _introduce(peers)
+        introduce(peers)
         for node, other in ((0, 1), (1, 0)):
             peers[node].tell("exchange", to=[other], expect=[other], count=100, size=512, limit=30)
         for node, other in ((0, 1), (1, 0)):
@@ -128,7 +63,7 @@ def test_killed_node(env):
 
 def test_absent_node(env):
     """Work for a node that was never there ends with status 15, once the time for it to answer is over."""
-    with _peers(env.cluster, [0]) as peers:
+    with peers_in(env.cluster, [0]) as peers:
         absent = re.sub(r":0000$", ":ee00", peers[0].ask("hello")["gid"])
         peers[0].ask("connect", peers={9: {"gid": absent, "qpn": 1}})
         done = peers[0].ask("one", to=9, size=64)
