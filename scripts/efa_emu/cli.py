@@ -54,6 +54,7 @@ def _parser():
     _exec_parser(commands)
     _copy_parsers(commands)
     _look_parsers(commands)
+    _impair_parser(commands)
     _down_parser(commands)
     bench.add_parser(commands)
     return parser
@@ -102,6 +103,8 @@ def _add_node_options(parser):
     parser.add_argument("--accel", choices=node.ACCELS, default="tcg",
                         help="how CPUs are emulated (default: tcg; auto uses KVM if it works)")
     parser.add_argument("--device", default="", metavar="PROP=VALUE,…", help="more properties of every EFA device")
+    parser.add_argument("--impair", default="", metavar="IMPAIRMENT=VALUE,…",
+                        help="what the network does to packets from the start, as loss=5%%,delay=100us; see impair")
     parser.add_argument("--trace", action="append", default=[], metavar="PATTERN",
                         help="trace events to enable, as efa_*; see logs --qemu")
     parser.add_argument("--qemu-args", default="", metavar="ARGS", help="more arguments for QEMU, in one word")
@@ -145,6 +148,22 @@ def _look_parsers(commands):
     parser.add_argument("arguments", nargs="?", default="{}", metavar="JSON", help="its arguments")
 
 
+def _impair_parser(commands):
+    parser = _add(commands, "impair", _impair, "lose, double, reorder, delay, damage the packets of nodes, or show what "
+                  "is done to them")
+    _add_impair_options(parser)
+    parser.add_argument("node", metavar="NODE", help="number of a node, or all")
+    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="IMPAIRMENT=VALUE",
+                        help="as loss=5%% delay=100us (docs/impair.md has all); clear; nothing shows what is set")
+
+
+def _add_impair_options(parser):
+    parser.add_argument("--peer", metavar="NODE|GID", help="only packets to and from this one (default: all)")
+    parser.add_argument("--nic", type=int, metavar="K", help="only the node's EFA device efaK (default: all of them)")
+    parser.add_argument("--json", action="store_true", help="for programs: the rules and counters of each device")
+    parser.add_argument("--clear", action="store_true", help="the same as the word clear")
+
+
 def _down_parser(commands):
     parser = _add(commands, "down", _down, "stop a cluster and remove every trace of it", named=False)
     which = parser.add_mutually_exclusive_group()
@@ -166,7 +185,7 @@ def _node_settings(args):
 
 
 def _up(args):
-    settings = {"fabric": args.fabric, **_node_settings(args)}
+    settings = {"fabric": args.fabric, "impair": args.impair, **_node_settings(args)}
     if args.dry_run:
         return _print_commands(cluster.check(node.Config(name=args.name, nodes=args.n, **settings)))
     up = Cluster.up(name=args.name, n=args.n, timeout=args.timeout, keep=args.keep, **settings)
@@ -336,6 +355,19 @@ def _qmp(args):
         raise ui.Fail(f"qmp: the arguments must be a JSON object, not {args.arguments}")
     target, index = _target(args)
     print(json.dumps(target.qmp(index, args.command, **arguments), indent=1))
+
+
+def _impair(args):
+    from . import impair
+    rest = argparse.ArgumentParser(prog=f"efa-cluster impair {args.node}")
+    rest.add_argument("--name", default="default", help="the cluster's name (default: default)")
+    _add_impair_options(rest)
+    rest.add_argument("settings", nargs="*", metavar="IMPAIRMENT=VALUE", help=f"{', '.join(impair.MEMBERS)}; or clear")
+    words = vars(args).pop("settings")
+    args = rest.parse_intermixed_args(words, args)  # options may stand behind NODE, which argparse alone cannot do
+    target = Cluster.open(args.name)
+    nodes = range(target.config.nodes) if args.node == ALL else [_index(args.node)]
+    return impair.run(target, nodes, args)
 
 
 def _down(args):

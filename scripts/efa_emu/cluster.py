@@ -258,6 +258,9 @@ def check(config):
             raise ui.Fail(f"{option} {value}: it must be {low} to {high}")
     if config.fabric not in node.FABRICS:
         raise ui.Fail(f"--fabric {config.fabric}: it must be {' or '.join(node.FABRICS)}")
+    if config.impair:
+        from . import impair
+        impair.parse([config.impair])  # the same
     from . import apt
     apt.Suite(config.suite)  # refuses one that does not exist
     return config

@@ -2,6 +2,7 @@
 """One node: the QEMU command line that makes a virtual machine look like an EC2 instance with EFA devices."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ class Config(NamedTuple):
     accel: str = "tcg"
     trace: tuple = ()
     device: str = ""  # more properties of every EFA device
+    impair: str = ""  # what the network does to packets, in the words of efa-cluster impair
     qemu_args: tuple = ()
     fabric: str = "shm"
     path_mtu: int = 0  # of the way between nodes; 0: that of an Ethernet
@@ -173,13 +175,26 @@ def _efa_devices(config, files, index):
     for nic in range(config.nics):
         slot, function = FIRST_ROOT_PORT_SLOT + nic // FUNCTIONS, nic % FUNCTIONS
         many = ",multifunction=on" if config.nics > 1 else ""
-        more = f",{config.device}" if config.device else ""
         if config.fabric == "netdev":
             words += ["-netdev", _plug(config, files, f"efanet{nic}")]
-            way = f"netdev=efanet{nic}" + (f",path-mtu={config.path_mtu}" if config.path_mtu else "")
-        else:
-            way = f"fabric={files.fabric}"
         words += ["-device", f"pcie-root-port,id=port{nic},chassis={nic + 1},addr={slot:x}.{function}{many}",
-                  "-device", f"efa,id=efa{nic},bus=port{nic},{way},gid={gid(config, index, nic)},"
-                             f"generation={config.generation}{more}"]
+                  "-device", _efa_device(config, files, index, nic)]
     return words
+
+
+def _efa_device(config, files, index, nic):
+    more = f",{config.device}" if config.device else ""
+    if config.fabric == "netdev":
+        way = f"netdev=efanet{nic}" + (f",path-mtu={config.path_mtu}" if config.path_mtu else "")
+    else:
+        way = f"fabric={files.fabric}"
+    plain = f"efa,id=efa{nic},bus=port{nic},{way},gid={gid(config, index, nic)},generation={config.generation}{more}"
+    if not config.impair:
+        return plain
+    from . import impair
+    driver, *properties = plain.split(",")
+    values = {"driver": driver}
+    for text in properties:  # only JSON can say what is a list
+        name, _, value = text.partition("=")
+        values[name] = int(value) if value.isdigit() else {"on": True, "off": False}.get(value, value)
+    return json.dumps({**values, "impair": [impair.parse([config.impair])]})
