@@ -155,6 +155,7 @@ static void test_at_work(void)
     end_recv(&end, 1);
     end_send(&end, 2, ah, end.qpn, 100);
     HAS(vm, "impair-stats", "\"held\": 1", "\"delayed\": 1", "\"lost\": 0");
+    efa_settle(e);
     g_assert_false(cq_poll(e, &end.rcq, &c));
     /* there, and back again */
     vm_clock_step(vm, MSEC);
