@@ -488,13 +488,13 @@ void efa_impair_destroy(EfaCore *core);
 /* A checked list: begins anew. */
 void efa_impair_set(EfaCore *core, const EfaImpair *impair);
 /*
- * As efa_net_reserve(), commit() and cancel(), for peers with a rule; false:
- * there is none, or nothing was reserved. To be called if core->impair.on.
+ * As efa_net_reserve(), if core->impair.on: false if @peer has no rule.
+ * commit() or cancel() what then is in core->impair.reserved.
  */
 bool efa_impair_reserve(EfaCore *core, EfaPeer *peer, size_t len,
                         uint8_t **buf);
-bool efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len);
-bool efa_impair_cancel(EfaCore *core);
+void efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len);
+void efa_impair_cancel(EfaCore *core);
 /* Is what comes from @peer lost? Counts it. */
 bool efa_impair_blocks_input(EfaCore *core, EfaPeer *peer, size_t len);
 /* Pass on held packets that are due. */

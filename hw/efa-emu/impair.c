@@ -187,13 +187,10 @@ bool efa_impair_reserve(EfaCore *core, EfaPeer *peer, size_t len,
     return true;
 }
 
-bool efa_impair_cancel(EfaCore *core)
+void efa_impair_cancel(EfaCore *core)
 {
-    bool was = core->impair.reserved;
-
     g_free(core->impair.reserved);
     core->impair.reserved = NULL;
-    return was;
 }
 
 /* ---- the fate of a packet ---- */
@@ -308,14 +305,11 @@ static EfaHeldPkt *efa_impair_double(const EfaHeldPkt *pkt)
     return copy;
 }
 
-bool efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len)
+void efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len)
 {
     EfaImpairPath *path = peer->path;
     EfaHeldPkt *pkt = core->impair.reserved;
 
-    if (!pkt) {
-        return false;
-    }
     core->impair.reserved = NULL;
     pkt->link = (GList) { .data = pkt };
     pkt->len = len;
@@ -323,13 +317,13 @@ bool efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len)
         core->impair.stats.partitioned++;
         trace_efa_impair("partition out", len, 0);
         g_free(pkt);
-        return true;
+        return;
     }
     if (efa_impair_chance(path, path->rule->loss)) {
         core->impair.stats.lost++;
         trace_efa_impair("loss", len, 0);
         g_free(pkt);
-        return true;
+        return;
     }
     if (path->rule->corrupt > 0) {
         efa_pkt_seal(pkt->data, len);
@@ -339,7 +333,6 @@ bool efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len)
         efa_impair_forward(core, path, efa_impair_double(pkt));
     }
     efa_impair_forward(core, path, pkt);
-    return true;
 }
 
 bool efa_impair_blocks_input(EfaCore *core, EfaPeer *peer, size_t len)

@@ -61,7 +61,9 @@ uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len)
 
 void efa_net_cancel(EfaCore *core, EfaPeer *peer)
 {
-    if (!efa_impair_cancel(core) && peer->is_self) {
+    if (core->impair.reserved) {
+        efa_impair_cancel(core);
+    } else if (peer->is_self) {
         g_free(core->loop_next);
         core->loop_next = NULL;
     }
@@ -74,10 +76,9 @@ void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len)
     if (core->fabric->checksum) {
         efa_pkt_seal(core->tx_buf, len);
     }
-    if (efa_impair_commit(core, peer, len)) {
-        return;
-    }
-    if (peer->is_self) {
+    if (core->impair.reserved) {
+        efa_impair_commit(core, peer, len);
+    } else if (peer->is_self) {
         efa_net_loop_push(core, core->loop_next, len);
         core->loop_next = NULL;
     } else {
