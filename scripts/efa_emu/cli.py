@@ -149,8 +149,8 @@ def _look_parsers(commands):
 
 
 def _impair_parser(commands):
-    parser = _add(commands, "impair", _impair, "lose, double, reorder, delay, damage the packets of nodes, or show what "
-                  "is done to them")
+    parser = _add(commands, "impair", _impair,
+                  "lose, double, reorder, delay, damage the packets of nodes, or show what is done to them")
     _add_impair_options(parser)
     parser.add_argument("node", metavar="NODE", help="number of a node, or all")
     parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="IMPAIRMENT=VALUE",

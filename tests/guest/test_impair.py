@@ -27,8 +27,8 @@ def test_parse(_env):
     assert impair.parse([impair.show(rule).replace(" ", ",")]) == rule, impair.show(rule)
     for text, wanted in (("los=5%", "there are loss, duplicate"), ("loss", "as in loss=5%"), ("loss=101", "0% to 100%"),
                          ("loss=-1%", "0% to 100%"), ("delay=100", "us, ms, s"), ("delay=1.5us", "multiple of 1us"),
-                         ("rate=100", "mbit, gbit"), ("partition=up", "none, out, in, both"), ("seed=x", "whole number"),
-                         ("loss=1%,loss=2%", "twice")):
+                         ("rate=100", "mbit, gbit"), ("partition=up", "none, out, in, both"),
+                         ("seed=x", "whole number"), ("loss=1%,loss=2%", "twice")):
         try:
             result = impair.parse([text])
         except ui.Fail as e:
