@@ -115,14 +115,16 @@ class Peer:
         return self.drain()
 
     def soak(self, to, size, seconds, window):
-        """Send to all of to for so long, whatever becomes of it; answer when nothing is in flight."""
+        """Send to all of to for so long, say "drained" when nothing is in flight, go on receiving as sink() does."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for number in to:
                 while self._in_flight(number) < window:
                     self._send(number, size)
             self._poll()
-        return self.drain()
+        self.drain()
+        print("drained", flush=True)
+        return self.sink()
 
     def sink(self):
         """Receive until another command comes, and then what had arrived by then."""
@@ -146,8 +148,11 @@ class Peer:
 
     def counts(self):
         """What has happened since connect(). errors: {EFA's completion status: how many}."""
-        return {"posted": self.next, "sent": self.sent, "received": self.received, "errors": self.errors,
-                "wrong": self.wrong}
+        return {"sent": self.sent, "received": self.received, "errors": self.errors, "wrong": self.wrong}
+
+    def posted(self):
+        """How many messages have been posted for each peer."""
+        return self.next
 
     def _in_flight(self, number):
         return sum(1 for to in self.in_slot.values() if to == number)

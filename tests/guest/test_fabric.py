@@ -6,13 +6,12 @@ import re
 from efa_emu import perftest
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
+from libfabric import pingpong
 from peers import UNREACHABLE, UNRESPONSIVE, Peer, introduce, peers_in
 
 NODES = 4
 PEER_TIMEOUT_MS = 1000
 CLUSTER = {"n": NODES, "device": f"peer-timeout-ms={PEER_TIMEOUT_MS}"}
-
-FI_PORT = 47592
 
 
 def test_all_to_all(env):
@@ -80,12 +79,12 @@ def test_libfabric_lists_the_device(env):
 
 def test_libfabric_rdm(env):
     """libfabric's reliable datagrams, which run over SRD, contents checked."""
-    _pingpong(env, "rdm")
+    pingpong(env, "rdm")
 
 
 def test_libfabric_dgram(env):
     """libfabric's datagrams, which run over UD."""
-    _pingpong(env, "dgram")
+    pingpong(env, "dgram")
 
 
 @full
@@ -97,15 +96,3 @@ def test_every_pair_of_nodes_with_perftest(env):
             if server != client:
                 [row] = perftest.run(env.cluster, Test("ib_send_bw", "SRD", 4096, 2000), server, client)
                 env.say(f"node{client} to node{server}: {row['average']} MiB/s")
-
-
-def _pingpong(env, endpoint):
-    words = ["fi_pingpong", "-p", "efa", "-e", endpoint, "-I", "50", "-S", "1024", "-c"]
-    server = env.cluster.start(0, words)
-    try:
-        env.cluster.wait_port(0, FI_PORT)
-        said = env.exec(1, [*words, "node0"]).stdout
-        assert server.wait().status == 0, server.stderr
-        assert re.search(r"^1k\s+50\s", said, re.M), said
-    finally:
-        server.kill()

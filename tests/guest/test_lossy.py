@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real stack over a bad network: what uses SRD does not notice."""
+
+import rdma_core
+from efa_emu import impair, perftest
+from efa_emu.perftest import NO_PEAK, Test
+from efa_emu.testing import full, timeout
+from libfabric import pingpong
+
+CLUSTER = {"n": 2, "impair": "loss=5%,duplicate=2%,reorder=25%"}
+
+
+def test_rdma_core(env):
+    """rdma-core's own SRD tests, over loopback, which is impaired as well."""
+    passed = rdma_core.run(env, "test_efa_srd")
+    assert {"test_qp_ex_srd_send", "test_qp_ex_srd_rdma_read", "test_qp_ex_srd_rdma_write_with_imm"} <= passed, passed
+    _was_lossy(env, 0)
+
+
+def test_send(env):
+    """perftest's sends, of one and of many queue pairs, in both directions, with events."""
+    _run(env, Test("ib_send_lat", "SRD", 64, 300), Test("ib_send_bw", "SRD", 4096, 1000),
+         Test("ib_send_bw", "SRD", 2048, 300, ("-b", "-e")),
+         Test("ib_send_bw", "SRD", 1024, 100, ("-q", "16", NO_PEAK)))
+
+
+def test_rdma(env):
+    """perftest's RDMA, in messages of many packets."""
+    _run(env, Test("ib_write_bw", "SRD", 65536, 200), Test("ib_read_bw", "SRD", 65536, 200),
+         Test("ib_write_lat", "SRD", 64, 200), Test("ib_read_lat", "SRD", 64, 200),
+         Test("ib_write_bw", "SRD", 65536, 100, ("--write_with_imm",)))
+
+
+def test_libfabric(env):
+    """libfabric's reliable datagrams, small and as large as one message."""
+    pingpong(env, "rdm")
+    pingpong(env, "rdm", 4096, 100)
+    _was_lossy(env, 0, 1)
+
+
+@full
+@timeout(900)
+def test_all_sizes(env):
+    """perftest with every size."""
+    _run(env, *[Test(tool, "SRD", None, 50) for tool in ("ib_send_bw", "ib_write_bw", "ib_read_bw", "ib_send_lat")])
+
+
+def _run(env, *tests):
+    for test in tests:
+        for row in perftest.run(env.cluster, test, limit=120):
+            env.say(f"{test}: {row}")
+    _was_lossy(env, 0, 1)
+
+
+def _was_lossy(env, *nodes):
+    """Else all this would prove nothing."""
+    for node in nodes:
+        stats = impair.stats(env.cluster, node)
+        env.say(f"node{node}: {stats}")
+        assert min(stats["lost"], stats["duplicated"], stats["reordered"]) > 0, stats
