@@ -7,8 +7,6 @@
 
 #define MSG_CHUNK       4096
 #define MSG_SLOT_BITS   24
-/* What must be untouched behind received data. */
-#define BEHIND          SIM_GRANULE
 
 /* ---- records ---- */
 
@@ -75,34 +73,51 @@ static inline uint64_t pattern_word(uint64_t id, uint32_t index)
 
 void pattern_fill(uint8_t *p, uint64_t id, uint32_t len)
 {
-    uint32_t i;
+    uint32_t words = len / 8, i;
+    uint64_t word;
 
-    for (i = 0; i * 8 < len; i++) {
-        uint64_t word = pattern_word(id, i);
-
-        memcpy(p + i * 8, &word, MIN(8, len - i * 8));
+    for (i = 0; i < words; i++) {
+        word = pattern_word(id, i);
+        memcpy(p + i * 8, &word, sizeof(word));
+    }
+    word = pattern_word(id, words);
+    for (i = words * 8; i < len; i++, word >>= 8) {
+        p[i] = word;
     }
 }
 
 uint32_t pattern_check(const uint8_t *p, uint64_t id, uint32_t len)
 {
-    uint32_t i, b;
+    uint32_t words = len / 8, i;
+    uint64_t word, found;
 
-    for (i = 0; i * 8 < len; i++) {
-        uint64_t word = pattern_word(id, i);
-
-        if (memcmp(p + i * 8, &word, MIN(8, len - i * 8))) {
-            for (b = 0; p[i * 8 + b] == (uint8_t)(word >> b * 8); b++) {
-            }
-            return i * 8 + b;
+    for (i = 0; i < words; i++) {
+        memcpy(&found, p + i * 8, sizeof(found));
+        word = found ^ pattern_word(id, i);
+        if (word) {
+            return i * 8 + __builtin_ctzll(word) / 8;
+        }
+    }
+    word = pattern_word(id, words);
+    for (i = words * 8; i < len; i++, word >>= 8) {
+        if (p[i] != (uint8_t)word) {
+            return i;
         }
     }
     return len;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
+/* A granule behind @p. */
+static bool untouched(const uint8_t *p)
 {
-    return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
+    uint64_t words[SIM_GRANULE / 8], any = 0;
+    unsigned i;
+
+    memcpy(words, p, sizeof(words));
+    for (i = 0; i < ARRAY_SIZE(words); i++) {
+        any |= words[i];
+    }
+    return !any;
 }
 
 /* ---- receives ---- */
@@ -183,7 +198,7 @@ static void check_content(SimQp *qp, SimMsg *m, unsigned index,
         sim_broken(n->w, n, qp, m, "content: byte %u received is wrong",
                    wrong);
     }
-    if (!all_zero(buf + c->length, BEHIND)) {
+    if (!untouched(buf + c->length)) {
         sim_broken(n->w, n, qp, m, "memory: something was written behind "
                    "the %u bytes of a received message", c->length);
     }

@@ -249,7 +249,7 @@ void host_admin_ok(Node *n, void *cmd, void *resp, size_t len)
     uint8_t status = host_admin(n, cmd, resp, len);
 
     if (status != EFA_ADMIN_SUCCESS) {
-        sim_broken(n->w, n, NULL, NULL, "control: admin command %u is refused with "
-                   "status %u", ((EfaAqEntry *)cmd)->common.opcode, status);
+        sim_broken(n->w, n, NULL, NULL, "control: admin command %u is refused "
+                   "with status %u", ((EfaAqEntry *)cmd)->common.opcode, status);
     }
 }

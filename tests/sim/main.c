@@ -353,7 +353,8 @@ static bool parse(int *argc, char ***argv, Options *opt, Mode *mode)
     *mode = twice ? MODE_TWICE : self ? MODE_SELF_TEST : bench ? MODE_BENCH
           : footprint ? MODE_FOOTPRINT : scale ? MODE_SCALE : MODE_PLAY;
     if (nodes < 0 || nodes > 100000 || peers < 0 || peers > 250 ||
-        messages < 0 || most < 0 || least < 0 || size > EFA_MAX_MTU || seeds < 1) {
+        messages < 0 || most < 0 || least < 0 || size > EFA_MAX_MTU ||
+        seeds < 1) {
         fprintf(stderr, "efa-sim: a number is out of range\n");
         return false;
     }
