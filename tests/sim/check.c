@@ -470,13 +470,14 @@ static void check_counters(Node *n)
 
 void check_end(World *w)
 {
+    const Event *next = events_peek(w->events);
     Totals *t = &w->t;
     uint32_t i;
 
-    if (w->heap_len) {
-        sim_broken(w, NULL, NULL, NULL, "rest: %zu events are under way long "
-                   "after the last request, of kind %u first", w->heap_len,
-                   (unsigned)w->heap[0].order & 15);
+    if (next) {
+        sim_broken(w, NULL, NULL, NULL, "rest: %" PRIu64 " events are under "
+                   "way long after the last request, of kind %u first",
+                   events_left(w->events), event_kind(next));
     }
     for (i = 0; i < w->num_msgs && !w->plan.recycle; i++) {
         SimMsg *m = msg_at(w, i);

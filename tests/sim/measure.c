@@ -49,7 +49,7 @@ static double run(World *w)
 
 int measure_bench(const Options *opt)
 {
-    unsigned nodes = opt->nodes ? opt->nodes : 64;
+    unsigned nodes = opt->nodes ? opt->nodes : 16;
     unsigned peers = opt->peers ? opt->peers : 4;
     unsigned messages = opt->messages ? opt->messages : 2000000 / nodes;
     Plan plan;

@@ -419,13 +419,6 @@ void network_new(World *w)
 
 void network_free(World *w)
 {
-    size_t i;
-
-    for (i = 0; i < w->heap_len; i++) {
-        if ((w->heap[i].order & 15) == EV_LINK) {
-            g_free(w->heap[i].ref);
-        }
-    }
     g_ptr_array_free(w->net->chunks, TRUE);
     g_free(w->net);
 }

@@ -325,6 +325,8 @@ typedef enum EventKind {
     EV_WINDOW,
 } EventKind;
 
+#define EV_KIND_BITS    4
+
 typedef struct Event {
     int64_t at;
     uint64_t order;             /* serial number, kind in the low bits */
@@ -351,9 +353,7 @@ struct World {
     uint8_t *memory;
     size_t memory_size;
 
-    Event *heap;
-    size_t heap_len, heap_size;
-    uint64_t serial;
+    struct Events *events;
 
     struct Network *net;
     GArray *cuts;               /* Cut */
@@ -373,6 +373,23 @@ struct World {
     uint64_t digest;
     Totals t;
 };
+
+/* ---- events.c: what happens when; same moment: as it was added ---- */
+typedef struct Events Events;
+Events *events_new(int64_t now);
+void events_free(Events *e);
+/* Not before the event that was popped last. */
+void events_add(Events *e, int64_t at, EventKind kind, void *ref);
+/* The next event, NULL if there is none; valid until the next call. */
+const Event *events_peek(Events *e);
+void events_pop(Events *e);
+/* A guess at the next event, for free. */
+const Event *events_soon(const Events *e);
+uint64_t events_left(const Events *e);
+static inline EventKind event_kind(const Event *ev)
+{
+    return ev->order & ((1u << EV_KIND_BITS) - 1);
+}
 
 /* ---- world.c ---- */
 World *world_new(const Options *opt, const Plan *plan, uint64_t seed);

@@ -7,10 +7,6 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 
-/* Children of a heap entry: four lie in one or two cache lines. */
-#define HEAP_WAYS       4
-#define EV_KIND_BITS    4
-
 void sim_broken(World *w, const Node *node, const SimQp *qp,
                 const SimMsg *msg, const char *fmt, ...)
 {
@@ -52,52 +48,9 @@ void sim_broken(World *w, const Node *node, const SimQp *qp,
 
 /* ---- events ---- */
 
-static inline bool event_before(const Event *a, const Event *b)
-{
-    return a->at < b->at || (a->at == b->at && a->order < b->order);
-}
-
 void world_at(World *w, int64_t at, EventKind kind, void *ref)
 {
-    Event ev = { MAX(at, w->now), w->serial++ << EV_KIND_BITS | kind, ref };
-    size_t i;
-
-    if (w->heap_len == w->heap_size) {
-        w->heap_size = MAX(1024, w->heap_size * 2);
-        w->heap = g_renew(Event, w->heap, w->heap_size);
-    }
-    for (i = w->heap_len++; i; i = (i - 1) / HEAP_WAYS) {
-        Event *parent = &w->heap[(i - 1) / HEAP_WAYS];
-
-        if (!event_before(&ev, parent)) {
-            break;
-        }
-        w->heap[i] = *parent;
-    }
-    w->heap[i] = ev;
-}
-
-static Event world_pop(World *w)
-{
-    Event first = w->heap[0], last = w->heap[--w->heap_len];
-    size_t i = 0, child;
-
-    while ((child = i * HEAP_WAYS + 1) < w->heap_len) {
-        size_t end = MIN(child + HEAP_WAYS, w->heap_len), least = child;
-
-        while (++child < end) {
-            if (event_before(&w->heap[child], &w->heap[least])) {
-                least = child;
-            }
-        }
-        if (!event_before(&w->heap[least], &last)) {
-            break;
-        }
-        w->heap[i] = w->heap[least];
-        i = least;
-    }
-    w->heap[i] = last;
-    return first;
+    events_add(w->events, MAX(at, w->now), kind, ref);
 }
 
 static void world_dispatch(World *w, EventKind kind, void *ref)
@@ -135,18 +88,22 @@ static void world_dispatch(World *w, EventKind kind, void *ref)
 
 void world_run(World *w, int64_t until, bool (*done)(World *w))
 {
-    while (!w->broken && w->heap_len && w->heap[0].at <= until &&
-           !(done && done(w))) {
-        Event ev = world_pop(w);
+    const Event *next;
 
-        if (w->heap_len) {
+    while (!w->broken && (next = events_peek(w->events)) &&
+           next->at <= until && !(done && done(w))) {
+        Event ev = *next;
+
+        events_pop(w->events);
+        next = events_soon(w->events);
+        if (next) {
             /* packets have cooled down on their way */
-            __builtin_prefetch(w->heap[0].ref);
+            __builtin_prefetch(next->ref);
         }
         w->now = ev.at;
         w->t.events++;
         world_digest(w, ev.at ^ ev.order << 40);
-        world_dispatch(w, ev.order & ((1u << EV_KIND_BITS) - 1), ev.ref);
+        world_dispatch(w, event_kind(&ev), ev.ref);
     }
 }
 
@@ -231,6 +188,7 @@ World *world_new(const Options *opt, const Plan *plan, uint64_t seed)
     world_draw_peers(w);
     layout_init(&w->layout, &w->plan);
     world_map(w);
+    w->events = events_new(w->now);
     network_new(w);
     for (i = 0; i < plan->nodes; i++) {
         node_init(w, i);
@@ -240,6 +198,7 @@ World *world_new(const Options *opt, const Plan *plan, uint64_t seed)
 
 void world_free(World *w)
 {
+    const Event *ev;
     unsigned i;
 
     for (i = 0; i < w->plan.nodes; i++) {
@@ -256,6 +215,13 @@ void world_free(World *w)
         g_free(qp->recv);
         g_free(qp);
     }
+    while ((ev = events_peek(w->events))) {
+        if (event_kind(ev) == EV_LINK || event_kind(ev) == EV_WINDOW) {
+            g_free(ev->ref);
+        }
+        events_pop(w->events);
+    }
+    events_free(w->events);
     network_free(w);
     munmap(w->memory, w->memory_size);
     g_ptr_array_free(w->msg_chunks, TRUE);
@@ -264,7 +230,6 @@ void world_free(World *w)
     g_free(w->offsets);
     g_free(w->inverse);
     g_free(w->nodes);
-    g_free(w->heap);
     g_free(w->verdict);
     g_free(w);
 }
