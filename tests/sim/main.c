@@ -20,15 +20,6 @@ static const char *const fault_whats[] = {
 #undef X
 };
 
-typedef enum Mode {
-    MODE_PLAY,
-    MODE_TWICE,
-    MODE_SELF_TEST,
-    MODE_BENCH,
-    MODE_FOOTPRINT,
-    MODE_SCALE,
-} Mode;
-
 static void fault_list(GString *s, uint32_t faults)
 {
     unsigned i;
@@ -290,54 +281,59 @@ static char *describe(void)
     return g_string_free(s, FALSE);
 }
 
-static bool parse(int *argc, char ***argv, Options *opt, Mode *mode)
+/* What GLib's option parser fills in. */
+static struct {
+    int nodes, peers, messages, most, least;
+    int64_t first, seeds, size;
+    gboolean verbose, twice, self, bench, footprint, scale;
+    char *faults, *defect;
+} cli = { .first = 1, .seeds = 1, .size = -1 };
+
+static const GOptionEntry cli_entries[] = {
+    { "nodes", 0, 0, G_OPTION_ARG_INT, &cli.nodes,
+      "devices (2 to 16, by seed)", "N" },
+    { "peers", 0, 0, G_OPTION_ARG_INT, &cli.peers,
+      "peers of each (1 to 7, by seed)", "K" },
+    { "messages", 0, 0, G_OPTION_ARG_INT, &cli.messages,
+      "messages of each node (by nodes)", "M" },
+    { "size", 0, 0, G_OPTION_ARG_INT64, &cli.size,
+      "bytes of a message (by seed)", "B" },
+    { "first-seed", 0, 0, G_OPTION_ARG_INT64, &cli.first,
+      "the first seed (1)", "S" },
+    { "seeds", 0, 0, G_OPTION_ARG_INT64, &cli.seeds,
+      "how many to play (1)", "COUNT" },
+    { "faults", 0, 0, G_OPTION_ARG_STRING, &cli.faults,
+      "none, mixed, or names of faults", "LIST" },
+    { "twice", 0, 0, G_OPTION_ARG_NONE, &cli.twice,
+      "play each seed twice and compare", NULL },
+    { "break", 0, 0, G_OPTION_ARG_STRING, &cli.defect,
+      "plant a defect", "DEFECT" },
+    { "self-test", 0, 0, G_OPTION_ARG_NONE, &cli.self,
+      "plant each defect and expect it found", NULL },
+    { "bench", 0, 0, G_OPTION_ARG_NONE, &cli.bench,
+      "packets per second, without faults", NULL },
+    { "footprint", 0, 0, G_OPTION_ARG_NONE, &cli.footprint,
+      "memory of nodes and pairs", NULL },
+    { "scale", 0, 0, G_OPTION_ARG_NONE, &cli.scale,
+      "time and memory against node count", NULL },
+    { "most", 0, 0, G_OPTION_ARG_INT, &cli.most,
+      "--footprint fails above so many MiB", "MIB" },
+    { "least", 0, 0, G_OPTION_ARG_INT, &cli.least,
+      "--bench fails below so many packets/s", "RATE" },
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose,
+      "what each seed draws, digests", NULL },
+    { NULL },
+};
+
+static bool parse(int *argc, char ***argv)
 {
-    int nodes = 0, peers = 0, messages = 0, most = 0, least = 0;
-    int64_t first = 1, seeds = 1, size = -1;
-    gboolean verbose = FALSE, twice = FALSE, self = FALSE;
-    gboolean bench = FALSE, footprint = FALSE, scale = FALSE;
-    g_autofree char *faults = NULL, *defect = NULL, *text = describe();
-    g_autoptr(GError) err = NULL;
-    const GOptionEntry entries[] = {
-        { "nodes", 0, 0, G_OPTION_ARG_INT, &nodes,
-          "devices (2 to 16, by seed)", "N" },
-        { "peers", 0, 0, G_OPTION_ARG_INT, &peers,
-          "peers of each (1 to 7, by seed)", "K" },
-        { "messages", 0, 0, G_OPTION_ARG_INT, &messages,
-          "messages of each node (by nodes)", "M" },
-        { "size", 0, 0, G_OPTION_ARG_INT64, &size,
-          "bytes of a message (by seed)", "B" },
-        { "first-seed", 0, 0, G_OPTION_ARG_INT64, &first,
-          "the first seed (1)", "S" },
-        { "seeds", 0, 0, G_OPTION_ARG_INT64, &seeds,
-          "how many to play (1)", "COUNT" },
-        { "faults", 0, 0, G_OPTION_ARG_STRING, &faults,
-          "none, mixed, or names of faults", "LIST" },
-        { "twice", 0, 0, G_OPTION_ARG_NONE, &twice,
-          "play each seed twice and compare", NULL },
-        { "break", 0, 0, G_OPTION_ARG_STRING, &defect,
-          "plant a defect", "DEFECT" },
-        { "self-test", 0, 0, G_OPTION_ARG_NONE, &self,
-          "plant each defect and expect it found", NULL },
-        { "bench", 0, 0, G_OPTION_ARG_NONE, &bench,
-          "packets per second, without faults", NULL },
-        { "footprint", 0, 0, G_OPTION_ARG_NONE, &footprint,
-          "memory of nodes and pairs", NULL },
-        { "scale", 0, 0, G_OPTION_ARG_NONE, &scale,
-          "time and memory against node count", NULL },
-        { "most", 0, 0, G_OPTION_ARG_INT, &most,
-          "--footprint fails above so many MiB", "MIB" },
-        { "least", 0, 0, G_OPTION_ARG_INT, &least,
-          "--bench fails below so many packets/s", "RATE" },
-        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose,
-          "what each seed draws, digests", NULL },
-        { NULL },
-    };
     GOptionContext *ctx = g_option_context_new(
         "- a cluster of EFA devices, simulated");
+    g_autofree char *text = describe();
+    g_autoptr(GError) err = NULL;
     bool ok;
 
-    g_option_context_add_main_entries(ctx, entries, NULL);
+    g_option_context_add_main_entries(ctx, cli_entries, NULL);
     g_option_context_set_description(ctx, text);
     ok = g_option_context_parse(ctx, argc, argv, &err);
     g_option_context_free(ctx);
@@ -346,43 +342,40 @@ static bool parse(int *argc, char ***argv, Options *opt, Mode *mode)
                                             : err->message);
         return false;
     }
-    *opt = (Options) { .nodes = nodes, .peers = peers, .messages = messages,
-                       .first_seed = first, .seeds = seeds, .size = size,
-                       .most_mib = most, .least_rate = least,
-                       .verbose = verbose };
-    *mode = twice ? MODE_TWICE : self ? MODE_SELF_TEST : bench ? MODE_BENCH
-          : footprint ? MODE_FOOTPRINT : scale ? MODE_SCALE : MODE_PLAY;
-    if (nodes < 0 || nodes > 100000 || peers < 0 || peers > 250 ||
-        messages < 0 || most < 0 || least < 0 || size > EFA_MAX_MTU ||
-        seeds < 1) {
+    if (cli.nodes < 0 || cli.nodes > 100000 ||
+        cli.peers < 0 || cli.peers > 250 || cli.messages < 0 ||
+        cli.most < 0 || cli.least < 0 || cli.seeds < 1 ||
+        cli.size > EFA_MAX_MTU) {
         fprintf(stderr, "efa-sim: a number is out of range\n");
         return false;
     }
-    return (!faults || parse_faults(opt, faults)) &&
-           (!defect || parse_break(opt, defect));
+    return true;
+}
+
+static bool options_set(Options *opt)
+{
+    *opt = (Options) {
+        .nodes = cli.nodes, .peers = cli.peers, .messages = cli.messages,
+        .first_seed = cli.first, .seeds = cli.seeds, .size = cli.size,
+        .most_mib = cli.most, .least_rate = cli.least,
+        .verbose = cli.verbose,
+    };
+    return (!cli.faults || parse_faults(opt, cli.faults)) &&
+           (!cli.defect || parse_break(opt, cli.defect));
 }
 
 int main(int argc, char **argv)
 {
     Options opt;
-    Mode mode;
 
-    if (!parse(&argc, &argv, &opt, &mode)) {
+    if (!parse(&argc, &argv) || !options_set(&opt)) {
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    switch (mode) {
-    case MODE_TWICE:
-        return play_twice(&opt);
-    case MODE_SELF_TEST:
-        return self_test(&opt);
-    case MODE_BENCH:
-        return measure_bench(&opt);
-    case MODE_FOOTPRINT:
-        return measure_footprint(&opt);
-    case MODE_SCALE:
-        return measure_scale(&opt);
-    default:
-        return play_seeds(&opt);
-    }
+    return cli.twice ? play_twice(&opt)
+         : cli.self ? self_test(&opt)
+         : cli.bench ? measure_bench(&opt)
+         : cli.footprint ? measure_footprint(&opt)
+         : cli.scale ? measure_scale(&opt)
+         : play_seeds(&opt);
 }

@@ -1,7 +1,7 @@
 /*
  * Simulator: a cluster of devices in one process, on a virtual clock
  *
- *   world     clock, events, the course of a seed
+ *   world     the clock, the course of a seed; events: what happens when
  *   network   the fabric between the devices, and what goes wrong in it
  *   host      guest memory and how a driver talks to its device
  *   verbs     objects and queues, as a driver keeps them
