@@ -78,8 +78,9 @@ struct EfaPeer {
     int64_t rttvar;
     int64_t min_rtt;
     int64_t newest;         /* transmission time of what was answered last */
-    uint8_t patience;       /* doublings of the tolerance for reordering */
-    uint8_t true_losses;    /* since that was last changed */
+    uint8_t patience;       /* doublings of the least time to wait */
+    int8_t doubt;           /* above 0: what is sent again is mostly in vain */
+    uint8_t resent;         /* copies that may have been */
     uint32_t dups_told;     /* copies that the peer says it had before */
     uint8_t backoff;        /* doublings of the retransmission timer */
     int64_t progress;       /* last sign of life, or first unanswered send */
@@ -165,8 +166,10 @@ void efa_recovery_sent(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg,
 /* @seg is answered; it is still in its queue. */
 void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
                            int64_t now);
-/* The responder has had so many requests more than once. */
+/* The responder has had so many requests more than once, so far. */
 void efa_recovery_dups(EfaPeer *peer, uint32_t dups);
+/* So many answers came for what had been answered. */
+void efa_recovery_copies(EfaPeer *peer, uint32_t copies);
 /* All that one packet of answers has told is known: judge the rest. */
 void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now);
 /* Timers due; returns the next deadline. */

@@ -20,8 +20,16 @@
 /* An answer this much later than that to a younger segment is no surprise. */
 #define EFA_REORDER_MIN_NS      (500 * EFA_NSEC_PER_USEC)
 #define EFA_PATIENCE_MAX        6
-/* Losses that were none but losses, after which it is halved. */
-#define EFA_PATIENCE_LOSSES     16
+#define EFA_PATIENCE_RTO_MAX    4
+/*
+ * Each copy sent speaks for a real loss, each that turns out to have been in
+ * vain against it: more than two in three make us wait longer.
+ */
+#define EFA_DOUBT_SENT          2
+#define EFA_DOUBT_VAIN          3
+#define EFA_DOUBT_MORE          3
+#define EFA_DOUBT_LESS          (-24)
+#define EFA_RESENT_MAX          64
 
 /* Full packets that may always be under way, and at the start. */
 #define EFA_CWND_MIN_PACKETS    8
@@ -49,7 +57,8 @@ void efa_recovery_init(EfaCore *core, EfaPeer *peer)
     peer->min_rtt = INT64_MAX;
     peer->newest = INT64_MIN;
     peer->patience = 0;
-    peer->true_losses = 0;
+    peer->doubt = 0;
+    peer->resent = 0;
     peer->dups_told = 0;
     peer->backoff = 0;
 }
@@ -63,8 +72,10 @@ static int64_t efa_rto(const EfaPeer *peer)
 {
     int64_t rto = peer->srtt ? peer->srtt + 4 * peer->rttvar
                              : EFA_RTO_FIRST_NS;
+    int64_t least = EFA_RTO_MIN_NS << MIN(peer->patience,
+                                          EFA_PATIENCE_RTO_MAX);
 
-    rto = MAX(rto, EFA_RTO_MIN_NS) << peer->backoff;
+    rto = MAX(rto, least) << peer->backoff;
     return MIN(rto, EFA_RTO_MAX_NS);
 }
 
@@ -84,6 +95,10 @@ void efa_recovery_sent(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg,
 {
     if (seg->tries < UINT8_MAX) {
         seg->tries++;
+    }
+    if (seg->tries > 1) {
+        peer->resent = MIN(peer->resent + 1, EFA_RESENT_MAX);
+        peer->doubt = MAX(peer->doubt - EFA_DOUBT_SENT, EFA_DOUBT_LESS);
     }
     seg->sent = now;
     peer->flight += efa_srd_seg_bytes(seg);
@@ -130,21 +145,31 @@ static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
     trace_efa_window(peer->cwnd, peer->srtt);
 }
 
-/* Something was given up too early. */
-static void efa_be_patient(EfaPeer *peer)
+/* Copies come out of a network that doubles packets, too: not more than sent. */
+void efa_recovery_copies(EfaPeer *peer, uint32_t copies)
 {
-    peer->true_losses = 0;
-    if (peer->patience < EFA_PATIENCE_MAX) {
-        peer->patience++;
-    }
+    copies = MIN(copies, peer->resent);
+    peer->resent -= copies;
+    peer->doubt = MIN((int)(peer->doubt + copies * EFA_DOUBT_VAIN), INT8_MAX);
 }
 
 void efa_recovery_dups(EfaPeer *peer, uint32_t dups)
 {
     /* the count may also come out of order */
     if ((int32_t)(dups - peer->dups_told) > 0) {
+        efa_recovery_copies(peer, dups - peer->dups_told);
         peer->dups_told = dups;
-        efa_be_patient(peer);
+    }
+}
+
+static void efa_recovery_learn(EfaPeer *peer)
+{
+    if (peer->doubt >= EFA_DOUBT_MORE && peer->patience < EFA_PATIENCE_MAX) {
+        peer->patience++;
+        peer->doubt = 0;
+    } else if (peer->doubt <= EFA_DOUBT_LESS && peer->patience) {
+        peer->patience--;
+        peer->doubt = 0;
     }
 }
 
@@ -156,9 +181,6 @@ void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
     if (seg->tries == 1) {
         /* Karn: of a copy nobody knows which one was answered */
         efa_rtt_sample(peer, rtt);
-        if (seg->lost) {
-            efa_be_patient(peer);
-        }
     } else if (rtt < peer->min_rtt) {
         /* that is the answer to a former copy */
         return;
@@ -185,10 +207,6 @@ static int64_t efa_recovery_overtaken(EfaCore *core, EfaPeer *peer,
             return due;
         }
         trace_efa_lost(seg->psn, seg->tries, now - seg->sent);
-        if (peer->patience && ++peer->true_losses >= EFA_PATIENCE_LOSSES) {
-            peer->true_losses = 0;
-            peer->patience--;
-        }
         efa_cwnd_cut(core, peer, seg->sent, now);
         efa_srd_lose(core, peer, seg);
     }
@@ -197,8 +215,10 @@ static int64_t efa_recovery_overtaken(EfaCore *core, EfaPeer *peer,
 
 void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now)
 {
-    int64_t again = efa_recovery_overtaken(core, peer, now);
+    int64_t again;
 
+    efa_recovery_learn(peer);
+    again = efa_recovery_overtaken(core, peer, now);
     peer->backoff = 0;
     peer->progress = now;
     if (again != INT64_MAX) {

@@ -641,6 +641,8 @@ void efa_srd_read_received(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr,
                                     payload);
         }
         efa_srd_answered(core, peer, seg, status, now);
+    } else {
+        efa_recovery_copies(peer, 1);
     }
     efa_recovery_after_ack(core, peer, now);
 }

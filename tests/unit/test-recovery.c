@@ -124,7 +124,7 @@ static void test_patience(void)
         g_free(p[1]);
     }
     g_assert_cmpuint(sent_again, >, 0);
-    g_assert_cmpuint(sent_again, <, 6);
+    g_assert_cmpuint(sent_again, <, 13);
     lone_free(&l);
 }
 
