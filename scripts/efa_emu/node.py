@@ -102,7 +102,7 @@ def command(config, files, index):
     here = files.node(index)
     return [
         *machine(files, config.accel, config.mem, config.smp),
-        "-name", f"{config.name}/node{index}", "-pidfile", f"{here}/pid",
+        "-name", f"{config.name}/node{index},debug-threads=on", "-pidfile", f"{here}/pid",
         "-initrd", str(files.initrd), "-append", _kernel_command_line(config, index),
         *_smbios(config, index), *_console(here), *_disk(files), *_network(config, files, index), *_agent(here),
         *_efa_devices(config, files, index),

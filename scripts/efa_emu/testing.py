@@ -200,8 +200,9 @@ def _lines(child, silence, log):
 class Env:
     """What a guest test gets: its module's cluster, ways to start more, a log."""
 
-    def __init__(self, module, log, is_full):
+    def __init__(self, module, log, is_full, bad_network=""):
         self.full = is_full
+        self._impair = bad_network
         self._module, self._log = module, log
         self._options = dict(getattr(module, "CLUSTER", {}))
         self._cluster, self._broken, self._extra = None, None, []
@@ -260,18 +261,19 @@ class Env:
 
     def _up(self, suffix, options):
         name = f"t{os.getpid()}-{_short(self._module.__name__)}"[:CLUSTER_NAME_MAX - len(suffix)] + suffix
-        return cluster.Cluster.up(name, **options)
+        return cluster.Cluster.up(name, **{"impair": self._impair, **options})
 
 
 class GuestModule:
     """One file of guest tests."""
     tier = "guest"
 
-    def __init__(self, file, is_full):
+    def __init__(self, file, is_full, bad_network):
         spec = importlib.util.spec_from_file_location(file.stem, file)
         self.module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.module)
         self.is_full = is_full
+        self.bad_network = bad_network
         self.full = False
         self.log = LOGS / "guest" / f"{file.stem}.log"
 
@@ -285,7 +287,7 @@ class GuestModule:
         """Run the wanted tests; one that fails gets the next a new cluster."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w+", encoding="utf-8", errors="replace") as log:
-            env = Env(self.module, log, self.is_full)
+            env = Env(self.module, log, self.is_full, self.bad_network)
             try:
                 for name, function in wanted.items():
                     outcome = self._run_one(name, function, env, log)
@@ -351,7 +353,7 @@ def _suites(entry):
     return [suite.split(":")[-1] for suite in entry["suite"]]
 
 
-def _units(tiers, is_full):
+def _units(tiers, is_full, bad_network):
     """Everything that holds tests, in the order in which it runs: what is quick to fail comes first."""
     units = []
     if "native" in tiers or "qemu" in tiers:
@@ -362,7 +364,7 @@ def _units(tiers, is_full):
                   for entry in entries if tier in _suites(entry)]
     if "guest" in tiers:
         sys.path.append(str(GUEST_TESTS))  # for what they share
-        units += [GuestModule(file, is_full) for file in sorted(GUEST_TESTS.glob("test_*.py"))]
+        units += [GuestModule(file, is_full, bad_network) for file in sorted(GUEST_TESTS.glob("test_*.py"))]
     return [unit for unit in units if is_full or not unit.full]
 
 
@@ -387,6 +389,9 @@ def _parse():
                         help="only tests whose name contains PATTERN, or matches it as a file name pattern")
     parser.add_argument("--list", action="store_true", help="print the names of the tests and run none")
     parser.add_argument("--full", action="store_true", help="run the long tests too")
+    parser.add_argument("--impair", metavar="WHAT", default="",
+                        help="give the guest tests' clusters a bad network, as loss=5%%,duplicate=2%%,reorder=25%%: "
+                             "what uses SRD must pass all the same")
     return parser.parse_args()
 
 
@@ -395,7 +400,7 @@ def main():
     options = _parse()
     tiers = options.tier or TIERS
     apt.require(_host_packages(tiers), "the tests")
-    units = [(unit, _wanted(unit, options.only)) for unit in _units(tiers, options.full)]
+    units = [(unit, _wanted(unit, options.only)) for unit in _units(tiers, options.full, options.impair)]
     if options.list:
         for _, wanted in units:
             for name in wanted:

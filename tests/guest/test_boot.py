@@ -3,6 +3,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from efa_emu import bareboot, cluster, perftest
 from efa_emu.perftest import Test
@@ -14,6 +15,7 @@ TRIES = 3
 TIMES_BARE = 3  # how much longer two nodes may take than one bare boot of the same kernel
 RSS_MAX = 400 * 10**6
 MANY = 8
+IDLE_SECONDS = 2
 
 
 def test_boot_time(env):
@@ -39,6 +41,20 @@ def test_memory(env):
     assert len(sizes) == 2 and max(sizes) < RSS_MAX, sizes
 
 
+def test_idle(env):
+    """Devices that have talked and do no longer use no processor time."""
+    perftest.run(env.cluster, Test("ib_send_lat", "SRD", 64, 500))
+    processes = [entry["pid"] for entry in cluster.overview(env.cluster.name)["nodes"]]
+    for number in range(TRIES):  # what the test before has left to do may take a moment
+        before = [_thread_ticks(pid, "IO efa-") for pid in processes]
+        time.sleep(IDLE_SECONDS)  # the time that is looked at
+        used = [after - begin for begin, after in zip(before, [_thread_ticks(pid, "IO efa-") for pid in processes])]
+        env.say(f"ticks in {IDLE_SECONDS} s: {used}")
+        if max(used) == 0:
+            return
+    raise AssertionError(f"{used} ticks of processor time in {IDLE_SECONDS} s")
+
+
 @full
 @timeout(300)
 def test_many_nodes(env):
@@ -56,3 +72,15 @@ def test_many_nodes(env):
 
 def _rss(name):
     return [entry["rss"] for entry in cluster.overview(name)["nodes"]]
+
+
+def _thread_ticks(pid, name):
+    """Processor time of a process's threads whose names begin so; there must be one."""
+    ticks = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        comm, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        if comm.startswith(name):
+            fields = rest.split()
+            ticks.append(int(fields[11]) + int(fields[12]))
+    assert ticks, f"process {pid} has no thread {name}*"
+    return sum(ticks)
