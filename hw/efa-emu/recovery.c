@@ -145,7 +145,7 @@ static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
     trace_efa_window(peer->cwnd, peer->srtt);
 }
 
-/* Copies come out of a network that doubles packets, too: not more than sent. */
+/* A network that doubles packets makes copies, too: no more than were sent. */
 void efa_recovery_copies(EfaPeer *peer, uint32_t copies)
 {
     copies = MIN(copies, peer->resent);
