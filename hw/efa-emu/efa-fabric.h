@@ -148,6 +148,10 @@ static inline bool efa_gid_equal(const EfaGid *a, const EfaGid *b)
     return !memcmp(a->raw, b->raw, sizeof(a->raw));
 }
 
+/* For hash tables by EfaGid. */
+guint efa_gid_hash(gconstpointer gid);
+gboolean efa_gid_hash_equal(gconstpointer a, gconstpointer b);
+
 /* Can a device have this address? Not the zero GID, no multicast (ff00::/8). */
 static inline bool efa_gid_is_unicast(const EfaGid *gid)
 {

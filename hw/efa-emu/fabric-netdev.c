@@ -33,20 +33,6 @@ static void netdev_kick(EfaFabricNetdev *s)
     }
 }
 
-static guint netdev_gid_hash(gconstpointer key)
-{
-    uint64_t half[2];
-
-    memcpy(half, key, sizeof(half));
-    half[0] = (half[0] ^ half[1]) * 0x9e3779b97f4a7c15ull;
-    return half[0] >> 32;
-}
-
-static gboolean netdev_gid_equal(gconstpointer a, gconstpointer b)
-{
-    return efa_gid_equal(a, b);
-}
-
 static void netdev_link_init(NetdevLink *l, const EfaGid *peer)
 {
     l->link.peer = *peer;
@@ -275,7 +261,7 @@ EfaFabric *efa_fabric_netdev_new(const EfaGid *gid, size_t path_mtu,
     s->unit = path_mtu - (sizeof(EfaFrameHdr) - EFA_FRAME_ETH_SIZE);
     /* what a former life left half sent must not be taken for ours */
     s->next_id = g_random_int();
-    s->links = g_hash_table_new_full(netdev_gid_hash, netdev_gid_equal, NULL,
+    s->links = g_hash_table_new_full(efa_gid_hash, efa_gid_hash_equal, NULL,
                                      g_free);
     netdev_link_init(&s->overflow, &nobody);
     efa_reasm_init(&s->reasm);

@@ -310,20 +310,6 @@ static const EfaFabricOps loopback_ops = SHM_OPS("none");
 
 /* creation */
 
-static guint shm_gid_hash(gconstpointer key)
-{
-    uint64_t half[2];
-
-    memcpy(half, key, sizeof(half));
-    half[0] = (half[0] ^ half[1]) * 0x9e3779b97f4a7c15ull;
-    return half[0] >> 32;
-}
-
-static gboolean shm_gid_equal(gconstpointer a, gconstpointer b)
-{
-    return efa_gid_equal(a, b);
-}
-
 /* Not listening yet. */
 static EfaFabricShm *shm_alloc(const EfaFabricOps *ops, const EfaGid *gid,
                                const EfaFabricClient *client, void *opaque)
@@ -340,7 +326,7 @@ static EfaFabricShm *shm_alloc(const EfaFabricOps *ops, const EfaGid *gid,
     s->epfd = epoll_create1(EPOLL_CLOEXEC);
     s->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->instance = (uint64_t)g_random_int() << 32 | g_random_int();
-    s->links = g_hash_table_new_full(shm_gid_hash, shm_gid_equal, NULL, g_free);
+    s->links = g_hash_table_new_full(efa_gid_hash, efa_gid_hash_equal, NULL, g_free);
     s->up = g_ptr_array_new();
     s->dirty = g_ptr_array_new();
     s->deferred = g_ptr_array_new();

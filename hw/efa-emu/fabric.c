@@ -27,6 +27,20 @@ bool efa_gid_parse(const char *text, EfaGid *gid)
     return true;
 }
 
+guint efa_gid_hash(gconstpointer gid)
+{
+    uint64_t half[2];
+
+    memcpy(half, gid, sizeof(half));
+    half[0] = (half[0] ^ half[1]) * 0x9e3779b97f4a7c15ull;
+    return half[0] >> 32;
+}
+
+gboolean efa_gid_hash_equal(gconstpointer a, gconstpointer b)
+{
+    return efa_gid_equal(a, b);
+}
+
 EfaFabric *efa_fabric_none_new(const EfaGid *gid,
                                const EfaFabricClient *client, void *opaque)
 {

@@ -16,21 +16,6 @@
 #define EFA_STRANGER_IDLE_NS    (60 * 1000 * EFA_NSEC_PER_MSEC)
 #define EFA_EVICT_INTERVAL_NS   (1000 * EFA_NSEC_PER_MSEC)
 
-static guint efa_gid_hash(gconstpointer key)
-{
-    uint64_t a, b;
-
-    memcpy(&a, key, sizeof(a));
-    memcpy(&b, (const char *)key + sizeof(a), sizeof(b));
-    a ^= b * 0x9e3779b97f4a7c15ull;
-    return a ^ (a >> 32);
-}
-
-static gboolean efa_gid_hash_equal(gconstpointer a, gconstpointer b)
-{
-    return efa_gid_equal(a, b);
-}
-
 EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid)
 {
     EfaPeer *peer = g_hash_table_lookup(core->peers, gid);

@@ -126,6 +126,18 @@ static void side_init(Side *s, const char *dir, unsigned n)
     g_assert_no_error(err);
 }
 
+static void sides_connect(Side *a, Side *b, const char *dir)
+{
+    side_init(a, dir, 1);
+    side_init(b, dir, 2);
+    a->link = a->f->ops->link_get(a->f, &b->gid);
+    a->f->ops->connect(a->f, a->link);
+    while (!a->up || !b->up) {
+        a->f->ops->poll(a->f, 32);
+        b->f->ops->poll(b->f, 32);
+    }
+}
+
 /* Bytes a second, @len at a time, within buffers of @size. */
 static double memcpy_rate(size_t len, size_t size)
 {
@@ -158,15 +170,8 @@ static void packets(size_t len)
     GThread *ta, *tb;
     double begin, took, rate, copy;
 
-    side_init(&a, dir, 1);
-    side_init(&b, dir, 2);
+    sides_connect(&a, &b, dir);
     a.len = len;
-    a.link = a.f->ops->link_get(a.f, &b.gid);
-    a.f->ops->connect(a.f, a.link);
-    while (!a.up || !b.up) {
-        a.f->ops->poll(a.f, 32);
-        b.f->ops->poll(b.f, 32);
-    }
     tb = g_thread_new("receiver", receiver, &b);
     ta = g_thread_new("sender", sender, &a);
     begin = now();
@@ -240,14 +245,7 @@ static void idle(void)
     Side a, b;
     GThread *ta, *tb;
 
-    side_init(&a, dir, 1);
-    side_init(&b, dir, 2);
-    a.link = a.f->ops->link_get(a.f, &b.gid);
-    a.f->ops->connect(a.f, a.link);
-    while (!a.up || !b.up) {
-        a.f->ops->poll(a.f, 32);
-        b.f->ops->poll(b.f, 32);
-    }
+    sides_connect(&a, &b, dir);
     ta = g_thread_new("a", receiver, &a);
     tb = g_thread_new("b", receiver, &b);
     getrusage(RUSAGE_SELF, &before);
