@@ -74,6 +74,7 @@ struct EfaPeer {
     uint32_t cwnd;          /* bytes that may be */
     uint32_t ssthresh;
     int64_t cut_at;         /* when cwnd was last reduced */
+    uint32_t uncut;         /* what it was before that, if that was wrong */
     int64_t srtt;           /* ns; 0 = no sample yet */
     int64_t rttvar;
     int64_t min_rtt;
@@ -167,9 +168,9 @@ void efa_recovery_sent(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg,
 void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
                            int64_t now);
 /* The responder has had so many requests more than once, so far. */
-void efa_recovery_dups(EfaPeer *peer, uint32_t dups);
+void efa_recovery_dups(EfaPeer *peer, uint32_t dups, int64_t now);
 /* So many answers came for what had been answered. */
-void efa_recovery_copies(EfaPeer *peer, uint32_t copies);
+void efa_recovery_copies(EfaPeer *peer, uint32_t copies, int64_t now);
 /* All that one packet of answers has told is known: judge the rest. */
 void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now);
 /* Timers due; returns the next deadline. */

@@ -13,14 +13,14 @@
 #include "efa-srd.h"
 
 #define EFA_RTO_FIRST_NS        (100 * EFA_NSEC_PER_MSEC)
-#define EFA_RTO_MIN_NS          (10 * EFA_NSEC_PER_MSEC)
+#define EFA_RTO_MIN_NS          (20 * EFA_NSEC_PER_MSEC)
 #define EFA_RTO_MAX_NS          (500 * EFA_NSEC_PER_MSEC)
 #define EFA_BACKOFF_MAX         6
 
 /* An answer this much later than that to a younger segment is no surprise. */
 #define EFA_REORDER_MIN_NS      (500 * EFA_NSEC_PER_USEC)
 #define EFA_PATIENCE_MAX        6
-#define EFA_PATIENCE_RTO_MAX    4
+#define EFA_PATIENCE_RTO_MAX    3
 /*
  * Each copy sent speaks for a real loss, each that turns out to have been in
  * vain against it: more than two in three make us wait longer.
@@ -30,6 +30,8 @@
 #define EFA_DOUBT_MORE          3
 #define EFA_DOUBT_LESS          (-24)
 #define EFA_RESENT_MAX          64
+/* So long after a loss it may turn out to have been none. */
+#define EFA_UNDO_NS             (200 * EFA_NSEC_PER_MSEC)
 
 /* Full packets that may always be under way, and at the start. */
 #define EFA_CWND_MIN_PACKETS    8
@@ -51,7 +53,8 @@ void efa_recovery_init(EfaCore *core, EfaPeer *peer)
     peer->flight = 0;
     peer->cwnd = EFA_CWND_FIRST_PACKETS * efa_packet_bytes(core);
     peer->ssthresh = EFA_CWND_MAX;
-    peer->cut_at = INT64_MIN;
+    peer->cut_at = INT64_MIN / 2;
+    peer->uncut = 0;
     peer->srtt = 0;
     peer->rttvar = 0;
     peer->min_rtt = INT64_MAX;
@@ -138,6 +141,8 @@ static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
     if (lost_sent <= peer->cut_at) {
         return;
     }
+    peer->uncut = MAX(peer->cwnd, now - peer->cut_at < EFA_UNDO_NS
+                                  ? peer->uncut : 0);
     peer->cut_at = now;
     peer->cwnd = MAX(peer->cwnd / 10 * 7,
                      EFA_CWND_MIN_PACKETS * efa_packet_bytes(core));
@@ -146,18 +151,27 @@ static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
 }
 
 /* A network that doubles packets makes copies, too: no more than were sent. */
-void efa_recovery_copies(EfaPeer *peer, uint32_t copies)
+void efa_recovery_copies(EfaPeer *peer, uint32_t copies, int64_t now)
 {
     copies = MIN(copies, peer->resent);
+    if (!copies) {
+        return;
+    }
+    if (now - peer->cut_at < EFA_UNDO_NS) {
+        /* nothing was lost, so nothing was wrong with the window */
+        peer->cwnd = MAX(peer->cwnd, peer->uncut);
+        peer->ssthresh = MAX(peer->ssthresh, peer->uncut);
+    }
+    peer->uncut = 0;
     peer->resent -= copies;
     peer->doubt = MIN((int)(peer->doubt + copies * EFA_DOUBT_VAIN), INT8_MAX);
 }
 
-void efa_recovery_dups(EfaPeer *peer, uint32_t dups)
+void efa_recovery_dups(EfaPeer *peer, uint32_t dups, int64_t now)
 {
     /* the count may also come out of order */
     if ((int32_t)(dups - peer->dups_told) > 0) {
-        efa_recovery_copies(peer, dups - peer->dups_told);
+        efa_recovery_copies(peer, dups - peer->dups_told, now);
         peer->dups_told = dups;
     }
 }

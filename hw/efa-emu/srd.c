@@ -607,7 +607,7 @@ void efa_srd_ack_received(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr,
     memcpy(&map, payload, sizeof(map));
     memcpy(acks, payload + sizeof(map), len);
     efa_srd_heard(peer, hdr);
-    efa_recovery_dups(peer, le32_to_cpu(hdr->imm));
+    efa_recovery_dups(peer, le32_to_cpu(hdr->imm), now);
     efa_srd_ack_map(core, peer, le32_to_cpu(hdr->psn), &map, now);
     for (i = 0; i < len / sizeof(EfaPktAck); i++) {
         EfaTxSeg *seg = efa_window_get(peer, le32_to_cpu(acks[i].psn));
@@ -642,7 +642,7 @@ void efa_srd_read_received(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr,
         }
         efa_srd_answered(core, peer, seg, status, now);
     } else {
-        efa_recovery_copies(peer, 1);
+        efa_recovery_copies(peer, 1, now);
     }
     efa_recovery_after_ack(core, peer, now);
 }

@@ -91,6 +91,9 @@ bool cause_exists(const SimMsg *m, uint8_t status)
                m->len > m->dst->least_capacity;
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_STATUS:
         return m->dst && m->dst->rx_bad;
+    case EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH:
+        /* in its next life the number may be that of a UD QP */
+        return !cause_same_life(m);
     case EFA_IO_COMP_STATUS_LOCAL_ERROR_UNRESP_REMOTE:
     case EFA_IO_COMP_STATUS_LOCAL_ERROR_UNREACH_REMOTE:
         return cause_silence(m, status);

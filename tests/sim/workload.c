@@ -259,6 +259,8 @@ static void plant_nowhere(Draft *d)
     d->msg->dst = NULL;
     if (d->qp->type == EFA_QP_TYPE_SRD) {
         plant(d, EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN);
+        /* by chance the number is that of a UD one */
+        plant(d, EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH);
     }
 }
 
