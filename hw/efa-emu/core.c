@@ -146,6 +146,8 @@ static void efa_work(EfaCore *core, unsigned budget)
         efa_admin_run(core);
     }
     efa_impair_run(core, budget);
+    /* answers first: what is small must not wait for room behind data */
+    efa_net_send_acks(core);
     efa_sq_run(core, budget);
     efa_srd_resume(core, budget);
     efa_net_run_loop(core, budget);

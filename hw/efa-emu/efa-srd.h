@@ -63,8 +63,8 @@ struct EfaPeer {
     uint64_t tx_map[EFA_SRD_MAP_WORDS]; /* unanswered PSNs */
     GQueue inflight;        /* EfaTxSeg, oldest transmission first */
     GQueue lost;            /* EfaTxSeg to be sent again */
-    GQueue waiting;         /* EfaTxMsg with segments to send */
-    uint32_t waiting_ud;    /* datagrams among them */
+    GQueue waiting;         /* SRD EfaTxMsg with segments to send */
+    GQueue datagrams;       /* UD EfaTxMsg: they need no window, only room */
     GQueue rnr;             /* EfaTxMsg, each to be sent anew at its time */
     bool resume;            /* room may have come: in core->resume */
     GList resume_link;
@@ -108,6 +108,11 @@ struct EfaPeer {
     EfaImpairPath *path;    /* impair.c's, NULL: never needed */
 };
 
+static inline bool efa_msg_is_ud(const EfaTxMsg *msg)
+{
+    return msg->qp->type == EFA_QP_TYPE_UD;
+}
+
 /* ---- peer.c: contexts and their life ---- */
 EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid);
 /*
@@ -121,7 +126,7 @@ void efa_peer_maybe_free(EfaCore *core, EfaPeer *peer);
 static inline bool efa_peer_busy(const EfaPeer *peer)
 {
     return peer->tx_una != peer->tx_next || peer->waiting.length ||
-           peer->rnr.length;
+           peer->datagrams.length || peer->rnr.length;
 }
 /* Have the timers of @peer looked at by @when. */
 void efa_peer_scan_at(EfaCore *core, EfaPeer *peer, int64_t when);
@@ -206,6 +211,8 @@ void efa_net_want_ack(EfaCore *core, EfaPeer *peer);
 void efa_net_queue_refusal(EfaCore *core, EfaPeer *peer, uint32_t psn,
                            uint8_t status);
 void efa_net_queue_reset(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr);
+/* Forget the packet of @peer that others may overtake, if it is one of it. */
+void efa_net_drop_held(EfaCore *core, EfaPeer *peer);
 /* Forget what was to be answered to @peer. */
 void efa_net_unqueue(EfaCore *core, EfaPeer *peer);
 

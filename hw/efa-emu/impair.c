@@ -325,7 +325,7 @@ void efa_impair_commit(EfaCore *core, EfaPeer *peer, size_t len)
         g_free(pkt);
         return;
     }
-    if (path->rule->corrupt > 0) {
+    if (path->rule->corrupt > 0 && !core->fabric->checksum) {
         efa_pkt_seal(pkt->data, len);
     }
     if (efa_impair_chance(path, path->rule->duplicate)) {
@@ -411,10 +411,11 @@ void efa_impair_run(EfaCore *core, unsigned budget)
     while (n--) {
         /* in turn: whoever comes after the end of the budget is next */
         GList *link = s->paths.head;
+        bool had_none = !budget;
         int64_t again = efa_impair_release(core, link->data, now, &budget);
 
         next = MIN(next, again);
-        if (again == EFA_IMPAIR_NOW) {
+        if (again == EFA_IMPAIR_NOW && had_none) {
             break;
         }
         g_queue_unlink(&s->paths, link);

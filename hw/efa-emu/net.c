@@ -342,12 +342,16 @@ static void efa_net_want_answer(EfaCore *core, EfaPeer *peer)
     }
 }
 
-void efa_net_unqueue(EfaCore *core, EfaPeer *peer)
+void efa_net_drop_held(EfaCore *core, EfaPeer *peer)
 {
     if (core->held && core->held->peer == peer) {
         g_free(core->held);
         core->held = NULL;
     }
+}
+
+void efa_net_unqueue(EfaCore *core, EfaPeer *peer)
+{
     peer->send_ack = false;
     peer->num_acks = 0;
     g_free(peer->acks);
@@ -489,6 +493,7 @@ static void efa_net_link_down(void *opaque, EfaLink *link,
     EfaCore *core = opaque;
 
     if (link->client_data) {
+        efa_net_drop_held(core, link->client_data);
         efa_net_unqueue(core, link->client_data);
         efa_impair_drop(core, link->client_data);
         efa_peer_link_down(core, link->client_data, why);

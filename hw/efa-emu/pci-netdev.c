@@ -116,6 +116,8 @@ void efa_netdev_plug(EfaNetdev *n, DeviceState *dev)
 void efa_netdev_unplug(EfaNetdev *n)
 {
     if (n && n->nic) {
+        /* the peer's queue would keep frames that tell us when they are gone */
+        qemu_purge_queued_packets(qemu_get_queue(n->nic));
         qemu_del_nic(n->nic);
         n->nic = NULL;
     }

@@ -405,6 +405,11 @@ static bool efa_init_netdev(EfaState *s, Error **errp)
                    "its peers, give one of them", s->fabric_dir, name);
         return false;
     }
+    if (s->nic.peers.queues > 1) {
+        error_setg(errp, "netdev=%s has %d queues: a device uses one", name,
+                   s->nic.peers.queues);
+        return false;
+    }
     if (s->path_mtu < EFA_NETDEV_MIN_MTU || s->path_mtu > EFA_NETDEV_MAX_MTU) {
         error_setg(errp, "path-mtu=%u: it must be %d to %d", s->path_mtu,
                    EFA_NETDEV_MIN_MTU, EFA_NETDEV_MAX_MTU);

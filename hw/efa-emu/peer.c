@@ -33,6 +33,7 @@ EfaPeer *efa_peer_get(EfaCore *core, const EfaGid *gid)
         g_queue_init(&peer->inflight);
         g_queue_init(&peer->lost);
         g_queue_init(&peer->waiting);
+        g_queue_init(&peer->datagrams);
         g_queue_init(&peer->rnr);
         g_queue_init(&peer->reads);
         efa_recovery_init(core, peer);
@@ -60,6 +61,7 @@ static void efa_peer_free(EfaCore *core, EfaPeer *peer)
     if (peer->resume) {
         g_queue_unlink(&core->resume, &peer->resume_link);
     }
+    efa_net_drop_held(core, peer);
     efa_net_unqueue(core, peer);
     efa_impair_forget(core, peer);
     efa_rx_forget(peer);
@@ -189,11 +191,6 @@ static void efa_peer_new_context(EfaCore *core, EfaPeer *peer)
     efa_recovery_init(core, peer);
 }
 
-static bool efa_msg_is_ud(const EfaTxMsg *msg)
-{
-    return msg->qp->type == EFA_QP_TYPE_UD;
-}
-
 static void efa_peer_end_msg(EfaCore *core, EfaTxMsg *msg,
                              EfaCompStatus status)
 {
@@ -209,7 +206,8 @@ void efa_peer_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
 
     if (efa_peer_busy(peer)) {
         trace_efa_abort(peer->inflight.length + peer->lost.length,
-                        peer->waiting.length + peer->rnr.length, status);
+                        peer->waiting.length + peer->datagrams.length +
+                        peer->rnr.length, status);
         core->stats.impaired_remote_conn_events++;
     }
     while ((link = g_queue_peek_head_link(&peer->rnr))) {
@@ -219,7 +217,8 @@ void efa_peer_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
            (link = g_queue_peek_head_link(&peer->inflight))) {
         efa_peer_end_msg(core, ((EfaTxSeg *)link->data)->msg, status);
     }
-    while ((link = g_queue_peek_head_link(&peer->waiting))) {
+    while ((link = g_queue_peek_head_link(&peer->waiting)) ||
+           (link = g_queue_peek_head_link(&peer->datagrams))) {
         efa_peer_end_msg(core, link->data, status);
     }
     efa_peer_new_context(core, peer);
@@ -234,15 +233,10 @@ EfaCompStatus efa_peer_silence(const EfaPeer *peer)
 /* Nobody is there to take them, and nobody promised to deliver them. */
 static void efa_peer_drop_datagrams(EfaCore *core, EfaPeer *peer)
 {
-    GList *link = peer->waiting.head;
+    GList *link;
 
-    while (link) {
-        EfaTxMsg *msg = link->data;
-
-        link = link->next;
-        if (efa_msg_is_ud(msg)) {
-            efa_peer_end_msg(core, msg, EFA_IO_COMP_STATUS_OK);
-        }
+    while ((link = g_queue_peek_head_link(&peer->datagrams))) {
+        efa_peer_end_msg(core, link->data, EFA_IO_COMP_STATUS_OK);
     }
 }
 

@@ -85,7 +85,7 @@ static int64_t efa_rto(const EfaPeer *peer)
 /* How far answers may be out of order without meaning a loss. */
 static int64_t efa_tolerance(const EfaPeer *peer)
 {
-    return MAX(peer->srtt / 4, EFA_REORDER_MIN_NS) << peer->patience;
+    return MAX(peer->srtt / 4, EFA_REORDER_MIN_NS << peer->patience);
 }
 
 static int64_t efa_peer_timeout(const EfaCore *core)
@@ -195,6 +195,8 @@ void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
     if (seg->tries == 1) {
         /* Karn: of a copy nobody knows which one was answered */
         efa_rtt_sample(peer, rtt);
+        /* and until it is known, the timer that sufficed stays (RFC 6298) */
+        peer->backoff = 0;
     } else if (rtt < peer->min_rtt) {
         /* that is the answer to a former copy */
         return;
@@ -233,7 +235,6 @@ void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now)
 
     efa_recovery_learn(peer);
     again = efa_recovery_overtaken(core, peer, now);
-    peer->backoff = 0;
     peer->progress = now;
     if (again != INT64_MAX) {
         efa_peer_scan_at(core, peer, again);
@@ -293,7 +294,8 @@ static int64_t efa_recovery_rnr(EfaCore *core, EfaPeer *peer, int64_t now)
 /* Does work depend on a sign of life? One that was refused has seen one. */
 static bool efa_peer_waits(const EfaPeer *peer)
 {
-    return peer->tx_una != peer->tx_next || peer->waiting.length;
+    return peer->tx_una != peer->tx_next || peer->waiting.length ||
+           peer->datagrams.length;
 }
 
 /* Nothing heard for too long, be it no answer or no way there at all. */

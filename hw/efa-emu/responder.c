@@ -333,7 +333,7 @@ void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr)
     }
     efa_rx_advance(peer, le32_to_cpu(hdr->una));
     if (msg->psn - peer->rx_base >= EFA_SRD_WINDOW) {
-        peer->rx_dups++;
+        peer->rx_dups += (int32_t)(msg->psn - peer->rx_base) < 0;
         trace_efa_rx_stale(msg->psn, "window");
         return;
     }

@@ -11,17 +11,12 @@
 #include "efa-srd.h"
 
 #define EFA_TX_SLOTS_MIN        16u
-/* Segments of one message that go out before others get a turn. */
+/* Packets of each kind that a peer's turn sends. */
 #define EFA_SEND_BURST          4
 
 #define EFA_RNR_MIN_NS          (100 * EFA_NSEC_PER_USEC)
 #define EFA_RNR_MAX_NS          (10 * EFA_NSEC_PER_MSEC)
 #define EFA_RNR_MAX_INFINITE_NS EFA_NSEC_PER_MSEC
-
-static bool efa_msg_is_ud(const EfaTxMsg *msg)
-{
-    return msg->qp->type == EFA_QP_TYPE_UD;
-}
 
 static bool efa_msg_is_rdma(const EfaTxMsg *msg)
 {
@@ -48,7 +43,8 @@ static bool efa_msg_can_go_on(const EfaTxMsg *msg)
 void efa_srd_mark_resume(EfaCore *core, EfaPeer *peer)
 {
     if (!peer->resume &&
-        (peer->waiting.length || peer->lost.length || peer->reads.length)) {
+        (peer->waiting.length || peer->datagrams.length ||
+         peer->lost.length || peer->reads.length)) {
         peer->resume = true;
         g_queue_push_tail_link(&core->resume, &peer->resume_link);
     }
@@ -202,7 +198,7 @@ static void efa_window_remove(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg)
         peer->tx_una++;
     }
     if (peer->tx_una == peer->tx_next && peer->tx_slots > EFA_TX_SLOTS_MIN) {
-        /* an idle pair keeps nothing */
+        /* an idle pair keeps next to nothing */
         g_free(peer->tx_slot);
         peer->tx_slot = NULL;
         peer->tx_slots = 0;
@@ -222,8 +218,10 @@ static void efa_msg_drop_segs(EfaCore *core, EfaPeer *peer, EfaTxMsg *msg)
 {
     uint32_t psn;
 
-    for (psn = msg->first_psn; msg->segs_open && psn != peer->tx_next;
-         psn++) {
+    /* una may have left it far behind */
+    psn = msg->first_psn - peer->tx_una < peer->tx_next - peer->tx_una
+          ? msg->first_psn : peer->tx_una;
+    for (; msg->segs_open && psn != peer->tx_next; psn++) {
         EfaTxSeg *seg = efa_window_get(peer, psn);
 
         if (seg && seg->msg == msg) {
@@ -243,19 +241,17 @@ void efa_srd_lose(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg)
 
 /* ---- sending ---- */
 
-static void efa_srd_unwait(EfaPeer *peer, EfaTxMsg *msg)
+static GQueue *efa_srd_queue(const EfaTxMsg *msg)
 {
-    g_queue_unlink(&peer->waiting, &msg->link);
-    peer->waiting_ud -= efa_msg_is_ud(msg);
+    EfaPeer *peer = msg->ah->peer;
+
+    return efa_msg_is_ud(msg) ? &peer->datagrams : &peer->waiting;
 }
 
 static void efa_srd_wait(EfaTxMsg *msg)
 {
-    EfaPeer *peer = msg->ah->peer;
-
     msg->state = EFA_TX_WAITING;
-    g_queue_push_tail_link(&peer->waiting, &msg->link);
-    peer->waiting_ud += efa_msg_is_ud(msg);
+    g_queue_push_tail_link(efa_srd_queue(msg), &msg->link);
 }
 
 /* The next segment of @msg as it would be. */
@@ -325,30 +321,17 @@ static EfaSendResult efa_srd_send_one(EfaCore *core, EfaTxMsg *msg)
     return efa_msg_can_go_on(msg) ? EFA_SEND_MORE : EFA_SEND_STOP;
 }
 
-/* Send some segments; true if @msg needs another turn. */
-static bool efa_srd_send_some(EfaCore *core, EfaTxMsg *msg, bool *no_room)
-{
-    unsigned burst = EFA_SEND_BURST;
-    EfaSendResult result;
-
-    do {
-        result = efa_srd_send_one(core, msg);
-    } while (result == EFA_SEND_MORE && --burst);
-    *no_room = result == EFA_SEND_NO_ROOM;
-    return result != EFA_SEND_STOP;
-}
-
 void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
 {
     EfaPeer *peer = msg->ah->peer;
-    /* A datagram needs no window: it passes messages that wait for one. */
-    bool first = efa_msg_is_ud(msg) ? !peer->waiting_ud
-                                    : g_queue_is_empty(&peer->waiting);
-    bool no_room = true;
+    EfaSendResult result = EFA_SEND_NO_ROOM;
     int64_t now;
 
-    if (first && !efa_srd_send_some(core, msg, &no_room)) {
-        return;
+    if (g_queue_is_empty(efa_srd_queue(msg))) {
+        result = efa_srd_send_one(core, msg);
+        if (result == EFA_SEND_STOP) {
+            return;
+        }
     }
     now = efa_now(core);
     if (!efa_peer_busy(peer)) {
@@ -357,7 +340,7 @@ void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
     efa_srd_wait(msg);
     if (!efa_net_up(core, peer)) {
         efa_peer_need_link(core, peer);
-    } else if (!no_room) {
+    } else if (result == EFA_SEND_MORE) {
         efa_srd_mark_resume(core, peer);
     }
     efa_peer_scan_at(core, peer, now +
@@ -391,44 +374,65 @@ static bool efa_srd_send_lost(EfaCore *core, EfaPeer *peer)
     return true;
 }
 
+/* Some segments of @queue, in turn; false if there are none, or no room. */
+static bool efa_srd_send_some(EfaCore *core, GQueue *queue)
+{
+    unsigned burst = EFA_SEND_BURST;
+    bool sent = false;
+    EfaTxMsg *msg;
+
+    while (burst-- && (msg = g_queue_peek_head(queue))) {
+        EfaSendResult result;
+
+        g_queue_unlink(queue, &msg->link);
+        result = efa_srd_send_one(core, msg);
+        if (result == EFA_SEND_NO_ROOM) {
+            /* it keeps its place */
+            msg->state = EFA_TX_WAITING;
+            g_queue_push_head_link(queue, &msg->link);
+            break;
+        }
+        if (result == EFA_SEND_MORE) {
+            efa_srd_wait(msg);
+        }
+        sent = true;
+    }
+    return sent;
+}
+
+/* What was lost goes before what is new; datagrams wait for neither. */
+static bool efa_srd_turn_send(EfaCore *core, EfaPeer *peer)
+{
+    bool sent = efa_srd_send_some(core, &peer->datagrams);
+
+    if (peer->lost.length) {
+        return efa_srd_send_lost(core, peer) || sent;
+    }
+    return efa_srd_send_some(core, &peer->waiting) || sent;
+}
+
 /*
- * One turn of @peer: what was lost, what it has asked for, a waiting message.
- * False if there is no room for the next of them.
+ * One turn of @peer: what it has asked for, which needs no window, and what
+ * we want of it. Neither may starve the other. False if there is no room.
  */
 static bool efa_srd_turn(EfaCore *core, EfaPeer *peer)
 {
-    EfaTxMsg *msg;
-    bool no_room, again;
+    unsigned burst = EFA_SEND_BURST;
+    bool answered = false;
 
-    if (peer->lost.length) {
-        return efa_srd_send_lost(core, peer);
+    while (burst-- && peer->reads.length && efa_rx_resume_reads(core, peer)) {
+        answered = true;
     }
-    if (peer->reads.length) {
-        return efa_rx_resume_reads(core, peer);
-    }
-    msg = g_queue_peek_head(&peer->waiting);
-    if (!msg) {
-        return true;
-    }
-    efa_srd_unwait(peer, msg);
-    again = efa_srd_send_some(core, msg, &no_room);
-    if (again && no_room) {
-        /* it keeps its place */
-        msg->state = EFA_TX_WAITING;
-        g_queue_push_head_link(&peer->waiting, &msg->link);
-        peer->waiting_ud += efa_msg_is_ud(msg);
-    } else if (again) {
-        efa_srd_wait(msg);
-    }
-    return !no_room;
+    return efa_srd_turn_send(core, peer) || answered;
 }
 
-/* Peers in turn, so that none starves. */
+/* Peers in turn, so that none starves; @budget: packets, more or less. */
 void efa_srd_resume(EfaCore *core, unsigned budget)
 {
+    unsigned turns = DIV_ROUND_UP(budget, EFA_SEND_BURST);
     GList *link;
 
-    while (budget-- && (link = g_queue_pop_head_link(&core->resume))) {
+    while (turns-- && (link = g_queue_pop_head_link(&core->resume))) {
         EfaPeer *peer = link->data;
 
         peer->resume = false;
@@ -443,7 +447,7 @@ void efa_srd_cancel(EfaCore *core, EfaTxMsg *msg)
     EfaPeer *peer = msg->ah->peer;
 
     if (msg->state == EFA_TX_WAITING) {
-        efa_srd_unwait(peer, msg);
+        g_queue_unlink(efa_srd_queue(msg), &msg->link);
     } else if (msg->state == EFA_TX_RNR) {
         g_queue_unlink(&peer->rnr, &msg->link);
     }

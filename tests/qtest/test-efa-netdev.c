@@ -540,6 +540,63 @@ static void test_bad_properties(void)
     dir_free(dir);
 }
 
+/* Unplugged while frames wait in the backend, which then gets rid of them. */
+static void test_unplug_pending(void)
+{
+    static const uint8_t zeros[1 << 18];
+    g_autofree char *n0 = NULL;
+    unsigned i, before;
+    uint16_t ah;
+    Wire w;
+    End end;
+    Efa *e;
+    Vm *vm;
+
+    wire_open(&w);
+    n0 = wire_netdev(&w, 0);
+    vm = vm_start("%s " ROOT_PORT " -device efa,id=efa1,bus=rp0,gid=fe80::1,"
+                  "netdev=n0,path-mtu=576", n0);
+    pci_store(vm, root_port, PCI_PRIMARY_BUS, 4, 0x00010100);
+    pci_store(vm, root_port, PCI_MEMORY_BASE, 4, 0xcff0c000);
+    pci_store(vm, root_port, PCI_PREF_MEMORY_BASE, 4, 0x0000fff0);
+    pci_store(vm, root_port, PCI_COMMAND, 2,
+              PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    set_slot(vm, SLOT_POWER_ON);
+    e = efa_new(vm, behind_port, 0);
+    vm_write(vm, e->mem, zeros, sizeof(zeros));
+    efa_probe(e);
+    end = end_new(e, NULL);
+    ah = end_ah(&end, gid_of(9));
+    /* more frames than a socket takes that nobody reads */
+    for (i = 0; i < 12; i++) {
+        end_send(&end, i, ah, end.qpn, DRV_PAGE);
+        efa_settle(e);
+    }
+    for (i = 0; i < 30; i++) {
+        vm_clock_step(vm, 100 * MSEC);
+        efa_settle(e);
+    }
+    vm_qmp_ok(vm, "device_del", "\"id\": \"efa1\"");
+    set_slot(vm, SLOT_POWER_OFF);
+    vm_qmp_event(vm, "DEVICE_DELETED");
+    /* until the backend has nothing left */
+    do {
+        uint8_t frame[65536];
+
+        before = w.frames[0];
+        while (recv(w.sock[0], frame, sizeof(frame), MSG_DONTWAIT) > 0) {
+            w.frames[0]++;
+        }
+        for (i = 0; i < 10; i++) {
+            vm_qmp_ok(vm, "query-status", NULL);
+        }
+    } while (w.frames[0] != before);
+    g_assert_cmpuint(w.frames[0], >, 0);
+    efa_free(e);
+    vm_stop(vm);
+    wire_close(&w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -553,6 +610,7 @@ int main(int argc, char **argv)
     g_test_add_func("/efa-netdev/set-link", test_set_link);
     g_test_add_func("/efa-netdev/silence", test_silence);
     g_test_add_func("/efa-netdev/hotplug", test_hotplug);
+    g_test_add_func("/efa-netdev/unplug-pending", test_unplug_pending);
     g_test_add_func("/efa-netdev/bad-properties", test_bad_properties);
     return g_test_run();
 }

@@ -1190,9 +1190,39 @@ static void test_sender(void)
     spray_free(&s);
 }
 
+/* Much for one peer does not hold up a packet for another. */
+static void test_fair(void)
+{
+    Spray s = spray_new();
+    EfaImpairRule rule = rule_for(0);
+    EfaGid other = test_gid(3);
+    unsigned i, at = UINT_MAX;
+
+    rule.delay_us = 1000;
+    impair(s.h, rule);
+    post(&s, 2);
+    post(&s, 3);
+    for (i = 1; i < 2000; i++) {
+        post(&s, 2);
+    }
+    advance(1000 * US);
+    for (i = 0; wire_count(s.w); i++) {
+        WirePkt *pkt = wire_take(s.w, 0);
+
+        if (efa_gid_equal(&pkt->dst, &other)) {
+            at = i;
+        }
+        g_free(pkt);
+    }
+    g_assert_cmpuint(i, ==, 2001);
+    g_assert_cmpuint(at, <, 100);
+    spray_free(&s);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/impair/fair", test_fair);
     g_test_add_func("/impair/nothing", test_nothing);
     g_test_add_func("/impair/loss", test_loss);
     g_test_add_func("/impair/duplicate", test_duplicate);

@@ -95,6 +95,30 @@ static void test_overtaken(void)
     lone_free(&l);
 }
 
+/* A round trip longer than any timer is learnt, and then waited for. */
+static void test_long_way(void)
+{
+    Lone l = lone_new();
+    unsigned round, copies = 0;
+
+    for (round = 0; round < 60; round++) {
+        WirePkt *p = lone_send(&l, round), *ack;
+        unsigned sent_again;
+
+        advance(200 * MS);
+        sent_again = wire_drop_all(l.w);
+        ack = ghost_ack(p, EPOCH, 0);
+        ack->hdr.imm = copies;          /* they arrive after this answer */
+        copies += sent_again;
+        wire_deliver(l.w, ack);
+        g_assert_cmpuint(cq_next(l.e->scq).req_id, ==, round);
+        g_free(p);
+    }
+    g_assert_cmpuint(copies, <, 5);
+    g_assert_cmpint(peer_of(&l)->srtt, >, 150 * MS);
+    lone_free(&l);
+}
+
 /* A network that reorders much is given more time. */
 static void test_patience(void)
 {
@@ -318,16 +342,36 @@ static void test_reorder(void)
     g_assert_cmpint(memcmp(order, again, sizeof(order)), !=, 0);
 }
 
+/* What steps back in a new pair is not lost, whatever comes behind it. */
+static void test_reorder_first(void)
+{
+    uint16_t order[4];
+    unsigned seed, i, late = 0;
+
+    for (seed = 1; seed < 200; seed++) {
+        int64_t begin = host_now;
+
+        shuffle(4, seed, order, 4);
+        for (i = 0; i < 4; i++) {
+            late += order[i] != i;
+        }
+        g_assert_cmpint(host_now, ==, begin);
+    }
+    g_assert_cmpuint(late, >, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/recovery/adaptive-timer", test_adaptive_timer);
     g_test_add_func("/recovery/overtaken", test_overtaken);
+    g_test_add_func("/recovery/long-way", test_long_way);
     g_test_add_func("/recovery/patience", test_patience);
     g_test_add_func("/recovery/lost-ack", test_lost_ack);
     g_test_add_func("/recovery/window-bytes", test_window_bytes);
     g_test_add_func("/recovery/idle-memory", test_idle_memory);
     g_test_add_func("/recovery/event", test_event);
     g_test_add_func("/recovery/reorder", test_reorder);
+    g_test_add_func("/recovery/reorder-first", test_reorder_first);
     return g_test_run();
 }
