@@ -79,6 +79,7 @@ struct EfaPeer {
     int64_t rttvar;
     int64_t min_rtt;
     int64_t newest;         /* transmission time of what was answered last */
+    int64_t timed;          /* the same for the next sample; INT64_MIN: none */
     uint8_t patience;       /* doublings of the least time to wait */
     int8_t doubt;           /* above 0: what is sent again is mostly in vain */
     uint8_t resent;         /* copies that may have been */

@@ -13,23 +13,24 @@
 #include "efa-srd.h"
 
 #define EFA_RTO_FIRST_NS        (100 * EFA_NSEC_PER_MSEC)
-#define EFA_RTO_MIN_NS          (20 * EFA_NSEC_PER_MSEC)
+#define EFA_RTO_MIN_NS          (10 * EFA_NSEC_PER_MSEC)
 #define EFA_RTO_MAX_NS          (500 * EFA_NSEC_PER_MSEC)
 #define EFA_BACKOFF_MAX         6
 
 /* An answer this much later than that to a younger segment is no surprise. */
 #define EFA_REORDER_MIN_NS      (500 * EFA_NSEC_PER_USEC)
 #define EFA_PATIENCE_MAX        6
-#define EFA_PATIENCE_RTO_MAX    3
+#define EFA_PATIENCE_RTO_MAX    4
 /*
  * Each copy sent speaks for a real loss, each that turns out to have been in
- * vain against it: more than two in three make us wait longer.
+ * vain against it: only more than four in five make us wait longer. Where an
+ * answer is lost as often as a request it is one in two.
  */
-#define EFA_DOUBT_SENT          2
-#define EFA_DOUBT_VAIN          3
-#define EFA_DOUBT_MORE          3
-#define EFA_DOUBT_LESS          (-24)
-#define EFA_RESENT_MAX          64
+#define EFA_DOUBT_SENT          4
+#define EFA_DOUBT_VAIN          5
+#define EFA_DOUBT_MORE          8
+#define EFA_DOUBT_LESS          (-8)
+#define EFA_RESENT_MAX          16
 /* So long after a loss it may turn out to have been none. */
 #define EFA_UNDO_NS             (200 * EFA_NSEC_PER_MSEC)
 
@@ -59,6 +60,7 @@ void efa_recovery_init(EfaCore *core, EfaPeer *peer)
     peer->rttvar = 0;
     peer->min_rtt = INT64_MAX;
     peer->newest = INT64_MIN;
+    peer->timed = INT64_MIN;
     peer->patience = 0;
     peer->doubt = 0;
     peer->resent = 0;
@@ -190,19 +192,31 @@ static void efa_recovery_learn(EfaPeer *peer)
 void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
                            int64_t now)
 {
-    int64_t rtt = now - seg->sent;
-
     if (seg->tries == 1) {
-        /* Karn: of a copy nobody knows which one was answered */
-        efa_rtt_sample(peer, rtt);
-        /* and until it is known, the timer that sufficed stays (RFC 6298) */
-        peer->backoff = 0;
-    } else if (rtt < peer->min_rtt) {
+        if (!seg->lost) {
+            peer->timed = MAX(peer->timed, seg->sent);
+        }
+    } else if (now - seg->sent < peer->min_rtt) {
         /* that is the answer to a former copy */
         return;
     }
     peer->newest = MAX(peer->newest, seg->sent);
     efa_cwnd_grow(core, peer, efa_srd_seg_bytes(seg));
+}
+
+/*
+ * One sample for each packet of answers, by the youngest segment that was
+ * sent once: of copies nobody knows which one was answered (Karn), and older
+ * ones may have waited for an answer that was lost. Until there is a sample
+ * the timer that sufficed stays (RFC 6298).
+ */
+static void efa_recovery_sample(EfaPeer *peer, int64_t now)
+{
+    if (peer->timed != INT64_MIN) {
+        efa_rtt_sample(peer, now - peer->timed);
+        peer->timed = INT64_MIN;
+        peer->backoff = 0;
+    }
 }
 
 /* Lose what younger answers have overtaken; when to look again. */
@@ -222,7 +236,8 @@ static int64_t efa_recovery_overtaken(EfaCore *core, EfaPeer *peer,
         if (due > now) {
             return due;
         }
-        trace_efa_lost(seg->psn, seg->tries, now - seg->sent);
+        trace_efa_lost(seg->psn, seg->tries, now - seg->sent, peer->patience,
+                       peer->backoff);
         efa_cwnd_cut(core, peer, seg->sent, now);
         efa_srd_lose(core, peer, seg);
     }
@@ -233,6 +248,7 @@ void efa_recovery_after_ack(EfaCore *core, EfaPeer *peer, int64_t now)
 {
     int64_t again;
 
+    efa_recovery_sample(peer, now);
     efa_recovery_learn(peer);
     again = efa_recovery_overtaken(core, peer, now);
     peer->progress = now;
@@ -254,7 +270,8 @@ static int64_t efa_recovery_timeout(EfaCore *core, EfaPeer *peer, int64_t now)
         if (seg->sent + rto > now) {
             break;
         }
-        trace_efa_lost(seg->psn, seg->tries, now - seg->sent);
+        trace_efa_lost(seg->psn, seg->tries, now - seg->sent, peer->patience,
+                       peer->backoff);
         efa_cwnd_cut(core, peer, seg->sent, now);
         efa_srd_lose(core, peer, seg);
         timeout = true;

@@ -31,7 +31,7 @@ static void teach(Lone *l, int64_t rtt, unsigned count)
     }
 }
 
-/* The timer follows the round trip: srtt + 4 rttvar, 20 ms at least. */
+/* The timer follows the round trip: srtt + 4 rttvar, 10 ms at least. */
 static void test_adaptive_timer(void)
 {
     static const struct {
@@ -39,7 +39,7 @@ static void test_adaptive_timer(void)
         unsigned samples;
         int64_t rto;
     } rows[] = {
-        { 20 * US, 1, 20 * MS }, { 50 * MS, 1, 150 * MS },
+        { 20 * US, 1, 10 * MS }, { 50 * MS, 1, 150 * MS },
         { 50 * MS, 30, 51 * MS }, { 0, 0, 100 * MS },
     };
     unsigned i;
@@ -127,7 +127,7 @@ static void test_patience(void)
     WirePkt *ack;
 
     teach(&l, 100 * US, 20);
-    for (round = 0; round < 20; round++) {
+    for (round = 0; round < 80; round++) {
         WirePkt *p[2];
 
         p[0] = lone_send(&l, 1);
@@ -148,7 +148,7 @@ static void test_patience(void)
         g_free(p[1]);
     }
     g_assert_cmpuint(sent_again, >, 0);
-    g_assert_cmpuint(sent_again, <, 13);
+    g_assert_cmpuint(sent_again, <, 40);
     lone_free(&l);
 }
 
@@ -216,7 +216,7 @@ static void test_window_bytes(void)
     }
     before = peer_of(&l)->cwnd;
     wire_drop_all(l.w);
-    advance(22 * MS);
+    advance(12 * MS);
     g_assert_cmpuint(peer_of(&l)->cwnd, <, before * 3 / 4);
     g_assert_cmpuint(peer_of(&l)->cwnd, >, before / 2);
     /* silence does not empty it: what is lost is sent in its limits */

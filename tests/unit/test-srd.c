@@ -310,7 +310,7 @@ static void test_retransmit(void)
     /* now the round trip is known, and what was waited for is over */
     teach_quick(&l);
     p = lone_send(&l, 9);
-    advance(19 * MS);
+    advance(9 * MS);
     g_assert_cmpuint(wire_count(l.w), ==, 0);
     advance(2 * MS);
     g_assert_cmpuint(wire_drop_all(l.w), ==, 1);
