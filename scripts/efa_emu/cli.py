@@ -181,11 +181,11 @@ def _setup(args):
 def _node_settings(args):
     return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
             "kernel": args.kernel, "accel": args.accel, "device": args.device, "trace": tuple(args.trace),
-            "qemu_args": tuple(shlex.split(args.qemu_args))}
+            "impair": args.impair, "qemu_args": tuple(shlex.split(args.qemu_args))}
 
 
 def _up(args):
-    settings = {"fabric": args.fabric, "impair": args.impair, **_node_settings(args)}
+    settings = {"fabric": args.fabric, **_node_settings(args)}
     if args.dry_run:
         return _print_commands(cluster.check(node.Config(name=args.name, nodes=args.n, **settings)))
     up = Cluster.up(name=args.name, n=args.n, timeout=args.timeout, keep=args.keep, **settings)
