@@ -365,9 +365,9 @@ def _impair(args):
     rest.add_argument("settings", nargs="*", metavar="IMPAIRMENT=VALUE", help=f"{', '.join(impair.MEMBERS)}; or clear")
     words = vars(args).pop("settings")
     args = rest.parse_intermixed_args(words, args)  # options may stand behind NODE, which argparse alone cannot do
-    target = Cluster.open(args.name)
-    nodes = range(target.config.nodes) if args.node == ALL else [_index(args.node)]
-    return impair.run(target, nodes, args)
+    index = None if args.node == ALL else _index(args.node)
+    target = Cluster.open(args.name, index)
+    return impair.run(target, target.config.local if index is None else [index], args)
 
 
 def _down(args):
