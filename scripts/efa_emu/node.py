@@ -196,5 +196,13 @@ def _efa_device(config, files, index, nic):
     values = {"driver": driver}
     for text in properties:  # only JSON can say what is a list
         name, _, value = text.partition("=")
-        values[name] = int(value) if value.isdigit() else {"on": True, "off": False}.get(value, value)
-    return json.dumps({**values, "impair": [impair.parse([config.impair])]})
+        values[name] = _json_value(value)
+    values["impair"] = [impair.parse([config.impair])]
+    return json.dumps(values, separators=(",", ":"))  # one word, as the plain form is
+
+
+def _json_value(text):
+    try:
+        return int(text, 0)
+    except ValueError:
+        return {"on": True, "off": False}.get(text, text)
