@@ -12,6 +12,7 @@ ALL = "all"
 CLEAR = "clear"
 PARTITIONS = ("none", "out", "in", "both")
 SECONDS = {"us": 1, "ms": 1000, "s": 1000000}
+SECONDS_MAX = 10
 RATES = {"mbit": 1, "gbit": 1000}
 NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
 
@@ -32,7 +33,10 @@ def parse(words):
         member = MEMBERS[name]
         if member.key in rule:
             raise ui.Fail(f"impair: {name} is given twice")
-        rule[member.key] = member.read(name, text, member.example)
+        value = member.read(name, text, member.example)
+        if member.limits and not member.limits[0] <= value <= member.limits[1]:
+            raise ui.Fail(f"impair: {name}={text} must be {' to '.join(map(member.write, member.limits))}")
+        rule[member.key] = value
     return rule
 
 
@@ -49,16 +53,16 @@ def show(rule):
 
 
 class Member:
-    """One word that parse() understands; key is the device's name for it."""
+    """One word that parse() understands; key is the device's name for it, limits the least and the most it takes."""
 
-    def __init__(self, key, default, example, read, write):  # pylint: disable=too-many-arguments
-        self.key, self.default, self.example = key, default, example
+    def __init__(self, key, default, limits, example, read, write):  # pylint: disable=too-many-arguments
+        self.key, self.default, self.limits, self.example = key, default, limits, example
         self.read, self.write = read, write
 
 
 def _read_percent(name, text, example):
     number = re.fullmatch(NUMBER + "%?", text)
-    if not number or float(number[1]) > 100:
+    if not number:
         raise ui.Fail(f"impair: {name}={text} must be a percentage from 0% to 100%, as {name}={example}")
     return float(number[1])
 
@@ -99,25 +103,25 @@ def _write_time(value):
 
 
 def _percent(key, example):
-    return Member(key, 0, example, _read_percent, lambda value: f"{value:g}%")
+    return Member(key, 0, (0, 100), example, _read_percent, lambda value: f"{value:g}%")
 
 
-def _time(key, default, example):
-    return Member(key, default, example, _read_time, _write_time)
+def _time(key, default, least, example):
+    return Member(key, default, (least, SECONDS_MAX * SECONDS["s"]), example, _read_time, _write_time)
 
 
 MEMBERS = {
     "loss": _percent("loss", "5%"),
     "duplicate": _percent("duplicate", "1%"),
     "reorder": _percent("reorder", "25%"),
-    "reorder-by": _time("reorder-us", 200, "200us"),
-    "delay": _time("delay-us", 0, "100us"),
-    "jitter": _time("jitter-us", 0, "50us"),
-    "rate": Member("rate-mbps", 0, "100mbit", _read_rate, "{}mbit".format),
-    "limit": Member("limit", 1000, "1000", _read_count, str),
+    "reorder-by": _time("reorder-us", 200, 1, "200us"),
+    "delay": _time("delay-us", 0, 0, "100us"),
+    "jitter": _time("jitter-us", 0, 0, "50us"),
+    "rate": Member("rate-mbps", 0, (0, 1000000), "100mbit", _read_rate, "{}mbit".format),
+    "limit": Member("limit", 1000, (1, 4096), "1000", _read_count, str),
     "corrupt": _percent("corrupt", "0.1%"),
-    "partition": Member("partition", "none", "both", _read_partition, str),
-    "seed": Member("seed", None, "7", _read_count, str),
+    "partition": Member("partition", "none", None, "both", _read_partition, str),
+    "seed": Member("seed", None, (0, 0xffffffff), "7", _read_count, str),
 }
 """By the name that users write; in the order in which they are shown."""
 

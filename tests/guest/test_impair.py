@@ -28,7 +28,10 @@ def test_parse(_env):
     for text, wanted in (("los=5%", "there are loss, duplicate"), ("loss", "as in loss=5%"), ("loss=101", "0% to 100%"),
                          ("loss=-1%", "0% to 100%"), ("delay=100", "us, ms, s"), ("delay=1.5us", "multiple of 1us"),
                          ("rate=100", "mbit, gbit"), ("partition=up", "none, out, in, both"),
-                         ("seed=x", "whole number"), ("loss=1%,loss=2%", "twice")):
+                         ("seed=x", "whole number"), ("loss=1%,loss=2%", "twice"),
+                         ("delay=20s", "delay=20s must be 0us to 10s"), ("jitter=10001ms", "0us to 10s"),
+                         ("reorder-by=0us", "1us to 10s"), ("rate=1001gbit", "0mbit to 1000000mbit"),
+                         ("limit=0", "1 to 4096"), ("limit=4097", "1 to 4096"), ("seed=4294967296", "to 4294967295")):
         try:
             result = impair.parse([text])
         except ui.Fail as e:
