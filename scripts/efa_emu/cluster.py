@@ -256,6 +256,9 @@ def check(config):
         value = getattr(config, field)
         if not low <= value <= high:
             raise ui.Fail(f"{option} {value}: it must be {low} to {high}")
+    if config.path_mtu and not node.PATH_MTU_MIN <= config.path_mtu <= node.PATH_MTU_MAX:
+        raise ui.Fail(f"--path-mtu {config.path_mtu}: it must be {node.PATH_MTU_MIN} to {node.PATH_MTU_MAX}, or 0 for "
+                      "the default")
     if config.fabric not in node.FABRICS:
         raise ui.Fail(f"--fabric {config.fabric}: it must be {' or '.join(node.FABRICS)}")
     if config.impair:
