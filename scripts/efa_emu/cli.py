@@ -30,6 +30,7 @@ examples:
   efa-cluster down                        stop the nodes, remove every trace
 """
 
+IMPAIR_USAGE = "efa-cluster impair [options] NODE|all [IMPAIRMENT=VALUE … | clear]"
 TIMED_OUT = 124  # the status, as of timeout(1)
 
 
@@ -151,14 +152,18 @@ def _look_parsers(commands):
 def _impair_parser(commands):
     parser = _add(commands, "impair", _impair,
                   "lose, double, reorder, delay, damage the packets of nodes, or show what is done to them")
+    parser.usage = IMPAIR_USAGE
     _add_impair_options(parser)
     parser.add_argument("node", metavar="NODE", help="number of a node, or all")
-    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="IMPAIRMENT=VALUE",
-                        help="as loss=5%% delay=100us (docs/impair.md has all); clear; nothing shows what is set")
+    settings = parser.add_argument(
+        "settings", nargs=argparse.REMAINDER, metavar="IMPAIRMENT=VALUE",
+        help="as loss=5%% delay=100us (docs/impair.md has all); clear; nothing shows what is set")
+    settings.required = False  # or else it is named as missing where NODE is
 
 
 def _add_impair_options(parser):
-    parser.add_argument("--peer", metavar="NODE|GID", help="only packets to and from this one (default: all)")
+    parser.add_argument("--peer", metavar="NODE|GID", 
+                        help="packets to this one only, and from it for partition (default: all)")
     parser.add_argument("--nic", type=int, metavar="K", help="only the node's EFA device efaK (default: all of them)")
     parser.add_argument("--json", action="store_true", help="for programs: the rules and counters of each device")
     parser.add_argument("--clear", action="store_true", help="the same as the word clear")
@@ -359,7 +364,7 @@ def _qmp(args):
 
 def _impair(args):
     from . import impair
-    rest = argparse.ArgumentParser(prog=f"efa-cluster impair {args.node}")
+    rest = argparse.ArgumentParser(prog=f"efa-cluster impair {args.node}", usage=IMPAIR_USAGE)
     rest.add_argument("--name", default="default", help="the cluster's name (default: default)")
     _add_impair_options(rest)
     rest.add_argument("settings", nargs="*", metavar="IMPAIRMENT=VALUE", help=f"{', '.join(impair.MEMBERS)}; or clear")
