@@ -2,9 +2,11 @@
 """EFA over an Ethernet: on one machine's switch, and between hosts."""
 
 import contextlib
+import json
 import os
 import re
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,32 @@ CLUSTER = {"n": 2, "fabric": "netdev", "device": f"peer-timeout-ms={PEER_TIMEOUT
 TOOL = TREE / "scripts/efa-cluster"
 READY_SECONDS, END_SECONDS = 120, 20
 UNRESPONSIVE = 13  # completion status
+
+
+def test_node_dry_run(env):
+    """What efa-cluster node would run: a star around a hub at rank 0, and its devices as the options want them."""
+    centre = _links(_dry_run(env, 0))
+    assert centre == [(18702, "127.0.0.2", 18703), (18704, "127.0.0.3", 18705)], centre
+    for rank, (here, _, there) in enumerate(centre, 1):
+        assert _links(_dry_run(env, rank)) == [(there, "127.0.0.1", here)], rank
+    assert _links(_dry_run(env, 2, "--base-port", "5000")) == [(5005, "127.0.0.1", 5004)]
+    for rank, uplinks in ((0, 2), (1, 1)):
+        words = _dry_run(env, rank, "--nics", "2")
+        ports = [word for word in words if word.startswith("hubport,hubid=0,")]
+        assert len(ports) == uplinks + 1 + 2, ports  # Ethernet and two EFA devices
+        assert not any(word.startswith("vde") for word in words), words
+        assert len([word for word in words if word.startswith("efa,") and ",path-mtu=1400," in word]) == 2, words
+
+    words = _dry_run(env, 1, "--impair", "loss=5%,delay=100us", "--device", "seed=0x5eed", "--path-mtu", "9000")
+    [device] = [json.loads(word) for word in words if word.startswith('{"driver":"efa"')]
+    assert device["impair"] == [{"loss": 5, "delay-us": 100}], device
+    assert (device["seed"], device["path-mtu"]) == (0x5eed, 9000), device
+
+    for option, value, wanted in (("--impair", "los=5%", "'los' is no impairment"),
+                                  ("--impair", "delay=20s", "delay=20s must be 0us to 10s"),
+                                  ("--path-mtu", "10", "576 to 65535"), ("--path-mtu", "65536", "576 to 65535"),
+                                  ("--netdev", "tap,id=x", "leave the id= out")):
+        assert wanted in _dry_run(env, 0, option, value, status=1), (option, value)
 
 
 def test_ports_are_active(env):
@@ -93,6 +121,9 @@ def test_two_hosts(env):
             line = _line(node, READY_SECONDS)
             assert line.startswith(f"node{rank} of {name}: ready"), line
         _tool(env, "exec", "--name", name, "1", "--", "ping", "-c", "1", "-W", "5", "node0")
+        _tool(env, "impair", "--name", name, "1", "--peer", "0", "loss=1%")
+        assert "loss=1%" in _tool(env, "impair", "--name", f"{name}.1", "all")
+        _tool(env, "impair", "--name", f"{name}.1", "all", "clear")
         _between_hosts(env, name)
         assert sorted(n for n in runtime.names() if n.startswith(name)) == [f"{name}.0", f"{name}.1"]
 
@@ -175,6 +206,22 @@ def _line(child, limit):
             assert more, f"ended after {data!r}"
             data += more
     return data.decode().splitlines()[0]
+
+
+def _dry_run(env, rank, *options, status=0):
+    """The words of the command of one of three hosts, or what is wrong."""
+    words = ["node", "--hosts", "127.0.0.1,127.0.0.2,127.0.0.3", "--rank", str(rank), "--dry-run", *options]
+    done = subprocess.run([str(TOOL), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          check=False)
+    env.say(f"$ efa-cluster {' '.join(words)}\n{done.stdout}{done.stderr}")
+    assert done.returncode == status, done
+    return shlex.split(done.stdout.splitlines()[-1]) if status == 0 else done.stderr
+
+
+def _links(words):
+    """What leads to other hosts: [(local port, remote host, remote port)]."""
+    pattern = re.compile(r"dgram,.*local\.port=(\d+),.*remote\.host=([\d.]+),remote\.port=(\d+),")
+    return [(int(link[1]), link[2], int(link[3])) for link in map(pattern.match, words) if link]
 
 
 def _tool(env, *words):
