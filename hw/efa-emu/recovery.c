@@ -192,13 +192,19 @@ static void efa_recovery_learn(EfaPeer *peer)
 void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
                            int64_t now)
 {
+    int64_t rtt = now - seg->sent;
+
     if (seg->tries == 1) {
         if (!seg->lost) {
             peer->timed = MAX(peer->timed, seg->sent);
         }
-    } else if (now - seg->sent < peer->min_rtt) {
+    } else if (rtt < peer->min_rtt) {
         /* that is the answer to a former copy */
         return;
+    } else if (peer->srtt && rtt <= peer->srtt + 4 * peer->rttvar +
+                                    EFA_REORDER_MIN_NS) {
+        /* as fast as ever: one was lost, the way has not become longer */
+        peer->backoff = 0;
     }
     peer->newest = MAX(peer->newest, seg->sent);
     efa_cwnd_grow(core, peer, efa_srd_seg_bytes(seg));
@@ -208,7 +214,7 @@ void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
  * One sample for each packet of answers, by the youngest segment that was
  * sent once: of copies nobody knows which one was answered (Karn), and older
  * ones may have waited for an answer that was lost. Until there is a sample
- * the timer that sufficed stays (RFC 6298).
+ * the timer that sufficed stays (RFC 6298), but see above.
  */
 static void efa_recovery_sample(EfaPeer *peer, int64_t now)
 {
