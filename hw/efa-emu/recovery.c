@@ -28,7 +28,7 @@
  */
 #define EFA_DOUBT_SENT          4
 #define EFA_DOUBT_VAIN          5
-#define EFA_DOUBT_MORE          8
+#define EFA_DOUBT_MORE          20
 #define EFA_DOUBT_LESS          (-8)
 #define EFA_RESENT_MAX          16
 /* So long after a loss it may turn out to have been none. */
