@@ -379,6 +379,8 @@ def _host_packages(tiers):
         packages.update(qemu.HOST_PACKAGES, qemu.RUN_PACKAGES)
     if "guest" in tiers:
         packages.update(chroot.needed_packages(), cluster.HOST_PACKAGES, guest.HOST_PACKAGES)
+        if os.geteuid() == 0:
+            packages.add("iproute2")  # two network namespaces stand for two hosts
     return sorted(packages)
 
 
