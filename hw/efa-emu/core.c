@@ -138,7 +138,7 @@ void efa_core_set_fabric(EfaCore *core, EfaFabric *fabric)
 
 /*
  * What there is to do besides receiving: new sends, those that waited for
- * room, packets to ourselves, answers, timers.
+ * room, packets to ourselves, answers.
  */
 static void efa_work(EfaCore *core, unsigned budget)
 {
@@ -154,20 +154,26 @@ static void efa_work(EfaCore *core, unsigned budget)
     efa_net_send_acks(core);
     /* answers to ourselves are packets too */
     efa_net_run_loop(core, budget);
+}
 
-    if (core->timer_at != INT64_MAX) {
-        int64_t now = efa_now(core);
+/*
+ * Only when nothing is left to be received, or not for long: an answer that
+ * has arrived must not be found missing. A vCPU leaves them to the iothread.
+ */
+static void efa_timers(EfaCore *core)
+{
+    int64_t now, srd, aenq;
 
-        if (now >= core->timer_at) {
-            int64_t srd, aenq;
-
-            core->timer_at = INT64_MAX;
-            srd = efa_recovery_timers(core, now);
-            aenq = efa_aenq_timer(core, now);
-            efa_timer_at(core, MIN(MIN(srd, aenq), efa_impair_timer(core)));
-        }
+    if (core->timer_at == INT64_MAX) {
+        return;
     }
-    core->fabric->ops->flush(core->fabric);
+    now = efa_now(core);
+    if (now >= core->timer_at) {
+        core->timer_at = INT64_MAX;
+        srd = efa_recovery_timers(core, now);
+        aenq = efa_aenq_timer(core, now);
+        efa_timer_at(core, MIN(MIN(srd, aenq), efa_impair_timer(core)));
+    }
 }
 
 /* What could go on at once; the rest waits for a packet or a timer. */
@@ -281,6 +287,11 @@ bool efa_core_run(EfaCore *core)
         more = core->fabric->ops->poll(core->fabric, EFA_RUN_BUDGET);
         efa_net_release_held(core);
         efa_work(core, EFA_RUN_BUDGET);
+        if (!more || ++core->busy_runs >= EFA_BUSY_RUNS) {
+            core->busy_runs = 0;
+            efa_timers(core);
+        }
+        core->fabric->ops->flush(core->fabric);
     }
     efa_core_unlock(core);
     return more;
@@ -367,6 +378,7 @@ void efa_core_doorbell_write(EfaCore *core, uint64_t addr, uint64_t value,
         efa_drain_doorbells(core);
         if (core->running) {
             efa_work(core, EFA_INLINE_BUDGET);
+            core->fabric->ops->flush(core->fabric);
         }
         efa_core_unlock(core);
     }

@@ -20,6 +20,8 @@
 #define EFA_INLINE_BUDGET       64
 /* Packets one pass of efa_core_run() handles before doorbells get a turn. */
 #define EFA_RUN_BUDGET          32
+/* Passes that may go on receiving before timers are looked at. */
+#define EFA_BUSY_RUNS           16
 /* Doorbells that may wait for whoever holds the core lock. */
 #define EFA_DB_QUEUE            256
 /* Admin commands, and pages of regions, after which the rest must wait. */
@@ -303,6 +305,7 @@ struct EfaCore {
     uint8_t *rx_copy;       /* EFA_PKT_MAX bytes, on demand */
     EfaImpairState impair;
     int64_t timer_at;
+    unsigned busy_runs;     /* that did not look at the timers */
 
     EfaStats stats;
 };

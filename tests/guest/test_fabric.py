@@ -10,7 +10,7 @@ from libfabric import pingpong
 from peers import UNREACHABLE, UNRESPONSIVE, Peer, introduce, peers_in
 
 NODES = 4
-PEER_TIMEOUT_MS = 1000
+PEER_TIMEOUT_MS = 2000
 CLUSTER = {"n": NODES, "device": f"peer-timeout-ms={PEER_TIMEOUT_MS}"}
 
 
