@@ -12,10 +12,11 @@ from libfabric import pingpong
 CLUSTER = {"n": 2, "impair": "loss=5%,duplicate=2%,reorder=25%"}
 
 
+@timeout(400)  # much of it is one message at a time: each loss is waited for
 def test_rdma_core(env):
     """rdma-core's own SRD tests, over loopback, which is impaired as well."""
     with _lossy(env, 0):
-        passed = rdma_core.run(env, "test_efa_srd")
+        passed = rdma_core.run(env, "test_efa_srd", limit=360)
     assert {"test_qp_ex_srd_send", "test_qp_ex_srd_rdma_read", "test_qp_ex_srd_rdma_write_with_imm"} <= passed, passed
 
 
