@@ -91,7 +91,7 @@ def test_filter_dump(env):
 
 
 def test_killed_node(env):
-    """Nobody tells that a node is dead; its silence does, and the other's work ends with status 13."""
+    """Nobody tells that a node is dead; its silence does, and ends the other's work with status 13. It can come back."""
     cluster = env.up("killed", **CLUSTER)
     run = perftest.Run(cluster, Test("ib_send_bw", "SRD", 1024, 1000, ("-D", "60")), 1, 0)
     try:
@@ -104,6 +104,10 @@ def test_killed_node(env):
         assert f"syndrom 0x{UNRESPONSIVE:x}" in done.stdout + done.stderr
     finally:
         run.kill()
+    # the same GID in another life: new handles reach it
+    cluster.restart(1)
+    [row] = perftest.run(cluster, Test("ib_send_bw", "SRD", 1024, 500), 1, 0)
+    assert row["bytes"] == 1024, row
 
 
 @timeout(400)
