@@ -73,10 +73,15 @@ bool efa_recovery_room(const EfaPeer *peer, uint32_t bytes)
     return !peer->flight || peer->flight + bytes <= peer->cwnd;
 }
 
+/* A round trip is hardly longer (RFC 6298); there must have been a sample. */
+static int64_t efa_rtt_bound(const EfaPeer *peer)
+{
+    return peer->srtt + 4 * peer->rttvar;
+}
+
 static int64_t efa_rto(const EfaPeer *peer)
 {
-    int64_t rto = peer->srtt ? peer->srtt + 4 * peer->rttvar
-                             : EFA_RTO_FIRST_NS;
+    int64_t rto = peer->srtt ? efa_rtt_bound(peer) : EFA_RTO_FIRST_NS;
     int64_t least = EFA_RTO_MIN_NS << MIN(peer->patience,
                                           EFA_PATIENCE_RTO_MAX);
 
@@ -152,6 +157,15 @@ static void efa_cwnd_cut(EfaCore *core, EfaPeer *peer, int64_t lost_sent,
     trace_efa_window(peer->cwnd, peer->srtt);
 }
 
+static void efa_recovery_lose(EfaCore *core, EfaPeer *peer, EfaTxSeg *seg,
+                              int64_t now)
+{
+    trace_efa_lost(seg->psn, seg->tries, now - seg->sent, peer->patience,
+                   peer->backoff);
+    efa_cwnd_cut(core, peer, seg->sent, now);
+    efa_srd_lose(core, peer, seg);
+}
+
 /* A network that doubles packets makes copies, too: no more than were sent. */
 void efa_recovery_copies(EfaPeer *peer, uint32_t copies, int64_t now)
 {
@@ -201,8 +215,8 @@ void efa_recovery_answered(EfaCore *core, EfaPeer *peer, const EfaTxSeg *seg,
     } else if (rtt < peer->min_rtt) {
         /* that is the answer to a former copy */
         return;
-    } else if (peer->srtt && rtt <= peer->srtt + 4 * peer->rttvar +
-                                    EFA_REORDER_MIN_NS) {
+    } else if (peer->srtt &&
+               rtt <= efa_rtt_bound(peer) + EFA_REORDER_MIN_NS) {
         /* as fast as ever: one was lost, the way has not become longer */
         peer->backoff = 0;
     }
@@ -242,10 +256,7 @@ static int64_t efa_recovery_overtaken(EfaCore *core, EfaPeer *peer,
         if (due > now) {
             return due;
         }
-        trace_efa_lost(seg->psn, seg->tries, now - seg->sent, peer->patience,
-                       peer->backoff);
-        efa_cwnd_cut(core, peer, seg->sent, now);
-        efa_srd_lose(core, peer, seg);
+        efa_recovery_lose(core, peer, seg, now);
     }
     return INT64_MAX;
 }
@@ -276,10 +287,7 @@ static int64_t efa_recovery_timeout(EfaCore *core, EfaPeer *peer, int64_t now)
         if (seg->sent + rto > now) {
             break;
         }
-        trace_efa_lost(seg->psn, seg->tries, now - seg->sent, peer->patience,
-                       peer->backoff);
-        efa_cwnd_cut(core, peer, seg->sent, now);
-        efa_srd_lose(core, peer, seg);
+        efa_recovery_lose(core, peer, seg, now);
         timeout = true;
     }
     if (timeout) {

@@ -57,6 +57,13 @@ static uint32_t efa_seg_ext(const EfaTxSeg *seg)
     return efa_msg_is_rdma(seg->msg) ? sizeof(EfaPktRdma) : 0;
 }
 
+/* Immediate data goes with the last segment. */
+static bool efa_seg_has_imm(const EfaTxSeg *seg)
+{
+    return efa_msg_has_imm(seg->msg) &&
+           seg->offset + seg->length == seg->msg->length;
+}
+
 /* Payload that travels with the request. */
 static uint32_t efa_seg_payload(const EfaTxSeg *seg)
 {
@@ -74,12 +81,11 @@ static void efa_seg_header(EfaCore *core, const EfaTxSeg *seg, EfaPktHdr *hdr)
     const EfaIoTxMeta *meta = &msg->wqe.meta;
     EfaPeer *peer = msg->ah->peer;
     uint32_t qkey = le32_to_cpu(meta->qkey);
-    bool last = seg->offset + seg->length == msg->length;
 
     efa_net_header(core, peer, efa_msg_is_ud(msg) ? EFA_PKT_UD : EFA_PKT_DATA,
                    hdr);
     hdr->opcode = msg->op;
-    if (efa_msg_has_imm(msg) && last) {
+    if (efa_seg_has_imm(seg)) {
         hdr->flags = FIELD_DP8(0, PKT_FLAGS, HAS_IMM, 1);
         hdr->imm = meta->immediate_data;
     }
@@ -468,9 +474,7 @@ static EfaCompStatus efa_srd_peer_status(const EfaTxSeg *seg, uint8_t status)
                ? EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_STATUS : status;
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR:
         /* only what takes a buffer can lack one */
-        return msg->op == EFA_IO_SEND ||
-               (efa_msg_has_imm(msg) &&
-                seg->offset + seg->length == msg->length)
+        return msg->op == EFA_IO_SEND || efa_seg_has_imm(seg)
                ? status : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_STATUS;
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS:
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_DEST_QPN:

@@ -207,9 +207,7 @@ static void transfer(void)
 
     for (i = 0; i < 2; i++) {
         h[i] = host_new_raw(&cfg[i], NULL, dir);
-        host_set_resp(h[i]);
-        host_reset_handshake(h[i]);
-        host_admin_init(h[i]);
+        host_probe(h[i]);
         e[i] = end_new(h[i], EFA_QP_TYPE_SRD);
     }
     ah = create_ah_ok(h[0], e[0]->pd, test_gid(2));

@@ -177,9 +177,7 @@ Host *host_new_cfg(const EfaConfig *cfg)
 {
     Host *h = host_new_raw(cfg, NULL, NULL);
 
-    host_set_resp(h);
-    host_reset_handshake(h);
-    host_admin_init(h);
+    host_probe(h);
     return h;
 }
 
@@ -195,9 +193,7 @@ Host *host_new_on(unsigned n, Wire *wire)
     EfaConfig cfg = test_config(n);
     Host *h = host_new_raw(&cfg, wire, NULL);
 
-    host_set_resp(h);
-    host_reset_handshake(h);
-    host_admin_init(h);
+    host_probe(h);
     return h;
 }
 
@@ -388,6 +384,13 @@ void host_admin_init(Host *h)
     reg_write_pair(h, A_AENQ_BASE_LO, h->aenq);
     reg_write(h, A_AENQ_CAPS, 64 << 16 | AENQ_DEPTH);
     reg_write(h, A_AENQ_CONS_DB, 0);
+}
+
+void host_probe(Host *h)
+{
+    host_set_resp(h);
+    host_reset_handshake(h);
+    host_admin_init(h);
 }
 
 void db_write(Host *h, uint32_t offset, uint32_t value)

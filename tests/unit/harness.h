@@ -115,6 +115,8 @@ uint32_t reg_read(Host *h, uint32_t offset);
 void host_set_resp(Host *h);
 void host_reset_handshake(Host *h);
 void host_admin_init(Host *h);
+/* All three: what a driver does as far as the admin queue. */
+void host_probe(Host *h);
 void db_write(Host *h, uint32_t offset, uint32_t value);
 
 /* ---- admin queue ---- */

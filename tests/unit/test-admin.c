@@ -220,9 +220,7 @@ static void test_doorbells(void)
         g_assert_cmpuint(i, <, AQ_DEPTH);
     }
     /* and the device is still there */
-    host_set_resp(h);
-    host_reset_handshake(h);
-    host_admin_init(h);
+    host_probe(h);
     alloc_pd_ok(h);
     hosts_free();
 }

@@ -71,9 +71,7 @@ static Spray spray_new_cfg(const EfaConfig *cfg)
     unsigned i;
 
     s.h = host_new_raw(cfg, s.w, NULL);
-    host_set_resp(s.h);
-    host_reset_handshake(s.h);
-    host_admin_init(s.h);
+    host_probe(s.h);
     s.e = end_new(s.h, EFA_QP_TYPE_UD);
     for (i = 2; i <= 3; i++) {
         wire_ghost(s.w, test_gid(i));

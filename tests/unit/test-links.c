@@ -390,9 +390,7 @@ static void test_every_access(void)
             return;
         }
         /* whatever broke: after a reset the device is as new */
-        host_set_resp(s.h);
-        host_reset_handshake(s.h);
-        host_admin_init(s.h);
+        host_probe(s.h);
         e = end_new(s.h, EFA_QP_TYPE_SRD);
         s.wqe = wqe_send(5, create_ah_ok(s.h, e->pd, test_gid(1)),
                          e->qp->num);

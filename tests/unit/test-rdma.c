@@ -31,12 +31,8 @@ static Pair pair_new_gen(uint8_t gen_a, uint8_t gen_b)
     cfg_a.mtu = cfg_b.mtu = MTU;
     a = host_new_raw(&cfg_a, p.w, NULL);
     b = host_new_raw(&cfg_b, p.w, NULL);
-    host_set_resp(a);
-    host_reset_handshake(a);
-    host_admin_init(a);
-    host_set_resp(b);
-    host_reset_handshake(b);
-    host_admin_init(b);
+    host_probe(a);
+    host_probe(b);
     p.a = end_new(a, EFA_QP_TYPE_SRD);
     p.b = end_new(b, EFA_QP_TYPE_SRD);
     p.ah = create_ah_ok(a, p.a->pd, test_gid(2));

@@ -288,9 +288,7 @@ static void shuffle(uint32_t reorder, uint32_t seed, uint16_t *order,
     cfg.reorder = reorder;
     cfg.seed = seed;
     h = host_new_raw(&cfg, w, NULL);
-    host_set_resp(h);
-    host_reset_handshake(h);
-    host_admin_init(h);
+    host_probe(h);
     b = end_new(h, EFA_QP_TYPE_SRD);
     for (i = 0; i < count; i++) {
         EfaIoTxWqe wqe = wqe_send(i, ah, b->qp->num);

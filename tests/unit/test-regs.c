@@ -260,9 +260,7 @@ static void test_core_reset(void)
     aq_ring(h);
     g_assert_false(h->dma_seen);
     g_assert_cmphex(efa_core_reg_read(h->core, A_DEV_STS, 4), ==, 1);
-    host_set_resp(h);
-    host_reset_handshake(h);
-    host_admin_init(h);
+    host_probe(h);
     end_new(h, EFA_QP_TYPE_SRD);
     hosts_free();
 }

@@ -613,12 +613,8 @@ static void test_shm(void)
 
     ha = host_new_raw(&ca, NULL, dir);
     hb = host_new_raw(&cb, NULL, dir);
-    host_set_resp(ha);
-    host_reset_handshake(ha);
-    host_admin_init(ha);
-    host_set_resp(hb);
-    host_reset_handshake(hb);
-    host_admin_init(hb);
+    host_probe(ha);
+    host_probe(hb);
     a = end_new(ha, EFA_QP_TYPE_SRD);
     b = end_new(hb, EFA_QP_TYPE_SRD);
     ah = create_ah_ok(ha, a->pd, test_gid(2));

@@ -29,9 +29,7 @@ static Two two_new(void)
 
         cfg.mtu = MTU;
         h = host_new_raw(&cfg, t.w, NULL);
-        host_set_resp(h);
-        host_reset_handshake(h);
-        host_admin_init(h);
+        host_probe(h);
         t.e[i] = end_new(h, EFA_QP_TYPE_SRD);
     }
     for (i = 0; i < 2; i++) {
