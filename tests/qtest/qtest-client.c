@@ -611,3 +611,29 @@ void dir_free(char *dir)
     dir_remove(dir);
     g_free(dir);
 }
+
+/* ---- a root port ---- */
+
+#define SLOT_CONTROL    0x18        /* in the PCI Express capability */
+#define SLOT_POWER_ON   0x0100      /* indicator on, power on */
+#define SLOT_POWER_OFF  0x0700
+
+static const PciAddr root_port = { .slot = 3 };
+const PciAddr behind_port = { .bus = 1 };
+
+void port_set_up(Vm *vm)
+{
+    pci_store(vm, root_port, PCI_PRIMARY_BUS, 4, 0x00010100);
+    pci_store(vm, root_port, PCI_MEMORY_BASE, 4, 0xcff0c000);
+    pci_store(vm, root_port, PCI_PREF_MEMORY_BASE, 4, 0x0000fff0);
+    pci_store(vm, root_port, PCI_COMMAND, 2,
+              PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+void port_power(Vm *vm, bool on)
+{
+    unsigned exp = pci_capability(vm, root_port, PCI_CAP_ID_EXP);
+
+    pci_store(vm, root_port, exp + SLOT_CONTROL, 2,
+              on ? SLOT_POWER_ON : SLOT_POWER_OFF);
+}

@@ -119,4 +119,13 @@ void dir_free(char *dir);
         }                                                               \
     } while (0)
 
+/* ---- a root port that devices are plugged into: bus=rp0 ---- */
+
+#define ROOT_PORT   "-device pcie-root-port,id=rp0,addr=3,chassis=1"
+extern const PciAddr behind_port;
+
+/* What firmware does: bus 1, with memory windows for the BARs of device 0. */
+void port_set_up(Vm *vm);
+void port_power(Vm *vm, bool on);
+
 #endif /* EFA_TEST_QTEST_CLIENT_H */

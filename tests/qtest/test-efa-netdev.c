@@ -438,21 +438,6 @@ static void test_silence(void)
 
 /* ---- plugging ---- */
 
-#define ROOT_PORT       "-device pcie-root-port,id=rp0,addr=3,chassis=1"
-#define SLOT_CONTROL    0x18        /* in the PCI Express capability */
-#define SLOT_POWER_ON   0x0100
-#define SLOT_POWER_OFF  0x0700
-
-static const PciAddr root_port = { .slot = 3 };
-static const PciAddr behind_port = { .bus = 1 };
-
-static void set_slot(Vm *vm, uint16_t value)
-{
-    unsigned exp = pci_capability(vm, root_port, PCI_CAP_ID_EXP);
-
-    pci_store(vm, root_port, exp + SLOT_CONTROL, 2, value);
-}
-
 /* In and out with work outstanding, the netdev before or after the device. */
 static void test_hotplug(void)
 {
@@ -461,11 +446,7 @@ static void test_hotplug(void)
     unsigned footprint = vm_footprint(vm);
     unsigned round;
 
-    pci_store(vm, root_port, PCI_PRIMARY_BUS, 4, 0x00010100);
-    pci_store(vm, root_port, PCI_MEMORY_BASE, 4, 0xcff0c000);
-    pci_store(vm, root_port, PCI_PREF_MEMORY_BASE, 4, 0x0000fff0);
-    pci_store(vm, root_port, PCI_COMMAND, 2,
-              PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    port_set_up(vm);
     for (round = 0; round < 4; round++) {
         uint16_t ah;
         End end;
@@ -478,7 +459,7 @@ static void test_hotplug(void)
         vm_qmp_ok(vm, "device_add", "\"driver\": \"efa\", \"id\": \"efa1\", "
                   "\"bus\": \"rp0\", \"gid\": \"fe80::1\", "
                   "\"netdev\": \"n0\"");
-        set_slot(vm, SLOT_POWER_ON);
+        port_power(vm, true);
         e = efa_new(vm, behind_port, 0);
         vm_write(vm, e->mem, zeros, sizeof(zeros));
         efa_probe(e);
@@ -490,7 +471,7 @@ static void test_hotplug(void)
             end_send(&end, 2, ah, end.qpn, 8);
         }
         vm_qmp_ok(vm, "device_del", "\"id\": \"efa1\"");
-        set_slot(vm, SLOT_POWER_OFF);
+        port_power(vm, false);
         vm_qmp_event(vm, "DEVICE_DELETED");
         if (!(round % 2)) {
             vm_qmp_ok(vm, "netdev_del", "\"id\": \"n0\"");
@@ -556,12 +537,8 @@ static void test_unplug_pending(void)
     n0 = wire_netdev(&w, 0);
     vm = vm_start("%s " ROOT_PORT " -device efa,id=efa1,bus=rp0,gid=fe80::1,"
                   "netdev=n0,path-mtu=576", n0);
-    pci_store(vm, root_port, PCI_PRIMARY_BUS, 4, 0x00010100);
-    pci_store(vm, root_port, PCI_MEMORY_BASE, 4, 0xcff0c000);
-    pci_store(vm, root_port, PCI_PREF_MEMORY_BASE, 4, 0x0000fff0);
-    pci_store(vm, root_port, PCI_COMMAND, 2,
-              PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    set_slot(vm, SLOT_POWER_ON);
+    port_set_up(vm);
+    port_power(vm, true);
     e = efa_new(vm, behind_port, 0);
     vm_write(vm, e->mem, zeros, sizeof(zeros));
     efa_probe(e);
@@ -577,7 +554,7 @@ static void test_unplug_pending(void)
         efa_settle(e);
     }
     vm_qmp_ok(vm, "device_del", "\"id\": \"efa1\"");
-    set_slot(vm, SLOT_POWER_OFF);
+    port_power(vm, false);
     vm_qmp_event(vm, "DEVICE_DELETED");
     /* until the backend has nothing left */
     do {

@@ -8,9 +8,6 @@
 #define DEVICE          "-device efa,id=efa0,addr=4,gid=fe80::1"
 #define MEM_64          4           /* type bits of a BAR */
 #define MEM_PREFETCH    8
-#define SLOT_CONTROL    0x18        /* in the PCI Express capability */
-#define SLOT_POWER_ON   0x0100      /* indicator on, power on */
-#define SLOT_POWER_OFF  0x0700
 
 /* ---- identity ---- */
 
@@ -404,27 +401,6 @@ static void test_help(void)
 
 /* ---- hot-plug ---- */
 
-#define ROOT_PORT   "-device pcie-root-port,id=rp0,addr=3,chassis=1"
-static const PciAddr root_port = { .slot = 3 };
-static const PciAddr behind_port = { .bus = 1 };
-
-/* What firmware does: bus 1, with memory windows for the BARs of device 0. */
-static void set_up_port(Vm *vm)
-{
-    pci_store(vm, root_port, PCI_PRIMARY_BUS, 4, 0x00010100);
-    pci_store(vm, root_port, PCI_MEMORY_BASE, 4, 0xcff0c000);
-    pci_store(vm, root_port, PCI_PREF_MEMORY_BASE, 4, 0x0000fff0);
-    pci_store(vm, root_port, PCI_COMMAND, 2,
-              PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-}
-
-static void set_slot(Vm *vm, uint16_t value)
-{
-    unsigned exp = pci_capability(vm, root_port, PCI_CAP_ID_EXP);
-
-    pci_store(vm, root_port, exp + SLOT_CONTROL, 2, value);
-}
-
 /*
  * Out while work is outstanding, in again, and again: each time the fabric
  * directory, which shows what is alive, is as empty as before.
@@ -440,7 +416,7 @@ static void test_hotplug(void)
     unsigned footprint = vm_footprint(vm);
     unsigned round;
 
-    set_up_port(vm);
+    port_set_up(vm);
     g_assert_cmphex(pci_load(vm, behind_port, PCI_VENDOR_ID, 4), ==,
                     UINT32_MAX);
     for (round = 0; round < 3; round++) {
@@ -451,7 +427,7 @@ static void test_hotplug(void)
         Efa *e;
 
         vm_qmp_ok(vm, "device_add", args);
-        set_slot(vm, SLOT_POWER_ON);
+        port_power(vm, true);
         full = dir_list(dir);
         g_assert_nonnull(strstr(full, ".sock"));
         e = efa_new(vm, behind_port, 0);
@@ -465,7 +441,7 @@ static void test_hotplug(void)
         end_send(&end, 2, end_ah(&end, gid_of(9)), end.qpn, 8);
         aq_post(e, &cmd);
         vm_qmp_ok(vm, "device_del", "\"id\": \"efa1\"");
-        set_slot(vm, SLOT_POWER_OFF);
+        port_power(vm, false);
         vm_qmp_event(vm, "DEVICE_DELETED");
         empty = dir_list(dir);
         g_assert_cmpstr(empty, ==, "");
