@@ -174,21 +174,28 @@ static void wire_pump(void *opaque)
     }
 }
 
+/* Two devices of one machine, each with its end of @w. */
+static Vm *vm_on_wire(Wire *w)
+{
+    g_autofree char *n0 = NULL, *n1 = NULL;
+
+    wire_open(w);
+    n0 = wire_netdev(w, 0);
+    n1 = wire_netdev(w, 1);
+    return vm_start("%s %s -device efa,addr=4,gid=fe80::1,netdev=n0 "
+                    "-device efa,addr=5,gid=fe80::2,netdev=n1", n0, n1);
+}
+
 /* Frames are what the document says, and the only thing there is. */
 static void test_dgram(void)
 {
-    g_autofree char *n0 = NULL, *n1 = NULL;
     EfaGid g0 = gid_of(1), g1 = gid_of(2);
     EfaMac m0 = efa_mac_from_gid(&g0), m1 = efa_mac_from_gid(&g1);
     Wire w;
     Vm *vm;
     Two t;
 
-    wire_open(&w);
-    n0 = wire_netdev(&w, 0);
-    n1 = wire_netdev(&w, 1);
-    vm = vm_start("%s %s -device efa,addr=4,gid=fe80::1,netdev=n0 "
-                  "-device efa,addr=5,gid=fe80::2,netdev=n1", n0, n1);
+    vm = vm_on_wire(&w);
     t = two_new(vm, vm);
     wire_pump(&w);
     g_assert_cmpuint(w.frames[0] + w.frames[1], ==, 0);
@@ -239,18 +246,13 @@ static void send_noise(Wire *w)
 
 static void test_noise_and_loss(void)
 {
-    g_autofree char *n0 = NULL, *n1 = NULL;
     EfaIoCdesc done;
     unsigned i;
     Wire w;
     Vm *vm;
     Two t;
 
-    wire_open(&w);
-    n0 = wire_netdev(&w, 0);
-    n1 = wire_netdev(&w, 1);
-    vm = vm_start("%s %s -device efa,addr=4,gid=fe80::1,netdev=n0 "
-                  "-device efa,addr=5,gid=fe80::2,netdev=n1", n0, n1);
+    vm = vm_on_wire(&w);
     t = two_new(vm, vm);
     send_noise(&w);
     two_exchange(&t, wire_pump, &w);
