@@ -96,10 +96,11 @@ EfaCore *efa_core_new(const EfaConfig *cfg, const EfaHostOps *ops,
     efa_lock_init(&core->turn);
     efa_lock_init(&core->db_lock);
     core->cfg = *cfg;
+    efa_config_resolve(&core->cfg);
     core->ops = ops;
     core->opaque = opaque;
     core->llq = llq;
-    core->device_caps = efa_config_device_caps(cfg);
+    core->caps = efa_config_caps(&core->cfg);
     core->timer_at = INT64_MAX;
     /* never 0, and not the same for all devices of one seed */
     core->random = (cfg->seed * 0x9e3779b9u ^ cfg->gid.raw[15] << 8 ^

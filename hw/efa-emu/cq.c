@@ -110,12 +110,19 @@ static EfaAdminStatus efa_create_cq_check(EfaCore *core, EfaAdminCmd *cmd,
     uint16_t depth = le16_to_cpu(req->sub_cq_depth);
     uint16_t subs = le16_to_cpu(req->num_sub_cqs);
     const EfaEq *eq = efa_table_get(&core->eqs, le16_to_cpu(req->eqn));
+    /* memory that the driver did not allocate begins anywhere (5.9) */
+    uint32_t align = efa_can(core, EFA_CAP_EXT_MEM_CQ) ? words * 4 : 4096;
 
     if (req->reserved || FIELD_EX8(req->cq_caps_1, CQ_CAPS_1, RESERVED_LO) ||
         FIELD_EX8(req->cq_caps_1, CQ_CAPS_1, RESERVED_HI) ||
         FIELD_EX8(req->cq_caps_2, CQ_CAPS_2, RESERVED)) {
         return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
                               EFA_EXT_RESERVED_SET, "reserved field set");
+    }
+    if (FIELD_EX8(req->cq_caps_2, CQ_CAPS_2, SQ_COMP_64_BIT_REQ_ID) &&
+        !efa_can(core, EFA_CAP_SQ_64_BIT_REQ_ID)) {
+        return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
+                              EFA_EXT_NOT_ENABLED, "request ids of 64 bits");
     }
     if (FIELD_EX8(req->cq_caps_1, CQ_CAPS_1, VIRT)) {
         return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
@@ -144,7 +151,7 @@ static EfaAdminStatus efa_create_cq_check(EfaCore *core, EfaAdminCmd *cmd,
                               "EQ %u for completion events",
                               le16_to_cpu(req->eqn));
     }
-    if (!base || base % (words * 4) ||
+    if (!base || base % align ||
         !efa_dma_range_ok(base, (uint64_t)depth * subs * words * 4)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_MISALIGNED, "ring at 0x%" PRIx64, base);
@@ -178,6 +185,8 @@ EfaAdminStatus efa_cmd_create_cq(EfaCore *core, EfaAdminCmd *cmd)
                                    CQ_ENTRY_SIZE_WORDS);
     cq->num_sub_cqs = le16_to_cpu(req->num_sub_cqs);
     cq->set_src_addr = FIELD_EX8(req->cq_caps_2, CQ_CAPS_2, SET_SRC_ADDR);
+    cq->req_id_64 = FIELD_EX8(req->cq_caps_2, CQ_CAPS_2,
+                              SQ_COMP_64_BIT_REQ_ID);
     cq->prod = g_new0(uint32_t, cq->num_sub_cqs);
     cq->uar = efa_table_get(&core->uars, le16_to_cpu(req->uar));
     cq->uar->refs++;

@@ -101,7 +101,8 @@ typedef struct QEMU_PACKED EfaAcqEntry {
 FIELD(CREATE_QP_FLAGS, SQ_VIRT, 0, 1)
 FIELD(CREATE_QP_FLAGS, RQ_VIRT, 1, 1)
 FIELD(CREATE_QP_FLAGS, UNSOLICITED_WRITE_RECV, 2, 1)
-FIELD(CREATE_QP_FLAGS, RESERVED, 3, 5)
+FIELD(CREATE_QP_FLAGS, SQ_64_BIT_REQ_ID, 3, 1)
+FIELD(CREATE_QP_FLAGS, RESERVED, 4, 4)
 
 typedef enum EfaQpType {
     EFA_QP_TYPE_UD  = 1,
@@ -139,6 +140,20 @@ typedef struct QEMU_PACKED EfaCreateQpResp {
     uint32_t rq_db_offset;
     uint32_t llq_descriptors_offset;
 } EfaCreateQpResp;
+
+/* 5.19: events of a QP that a counter may count */
+FIELD(QP_EVENTS, SEND_COMP, 0, 1)
+FIELD(QP_EVENTS, SEND_COMP_ERR, 1, 1)
+FIELD(QP_EVENTS, RECV_COMP, 2, 1)
+FIELD(QP_EVENTS, RECV_COMP_ERR, 3, 1)
+FIELD(QP_EVENTS, READ_COMP, 4, 1)
+FIELD(QP_EVENTS, READ_COMP_ERR, 5, 1)
+FIELD(QP_EVENTS, WRITE_COMP, 6, 1)
+FIELD(QP_EVENTS, WRITE_COMP_ERR, 7, 1)
+FIELD(QP_EVENTS, REMOTE_READ_COMP, 8, 1)
+FIELD(QP_EVENTS, REMOTE_WRITE_COMP, 9, 1)
+#define EFA_NUM_QP_EVENTS       10
+#define EFA_QP_EVENTS_ALL       ((1u << EFA_NUM_QP_EVENTS) - 1)
 
 /* 5.2 */
 FIELD(MODIFY_QP_MASK, QP_STATE, 0, 1)
@@ -212,8 +227,8 @@ typedef struct QEMU_PACKED EfaIdResp {
 } EfaIdResp;
 
 /* 5.7 */
-FIELD(REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT, 0, 5)
-FIELD(REG_MR_FLAGS, RESERVED, 5, 2)
+FIELD(REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT, 0, 6)
+FIELD(REG_MR_FLAGS, RESERVED, 6, 1)
 FIELD(REG_MR_FLAGS, MEM_ADDR_PHY_MODE_EN, 7, 1)
 FIELD(REG_MR_PERM, LOCAL_WRITE_ENABLE, 0, 1)
 FIELD(REG_MR_PERM, REMOTE_WRITE_ENABLE, 1, 1)
@@ -265,7 +280,8 @@ FIELD(CQ_CAPS_1, VIRT, 6, 1)
 FIELD(CQ_CAPS_1, RESERVED_HI, 7, 1)
 FIELD(CQ_CAPS_2, CQ_ENTRY_SIZE_WORDS, 0, 5)
 FIELD(CQ_CAPS_2, SET_SRC_ADDR, 5, 1)
-FIELD(CQ_CAPS_2, RESERVED, 6, 2)
+FIELD(CQ_CAPS_2, SQ_COMP_64_BIT_REQ_ID, 6, 1)
+FIELD(CQ_CAPS_2, RESERVED, 7, 1)
 FIELD(CREATE_CQ_RESP_FLAGS, DB_VALID, 0, 1)
 
 typedef struct QEMU_PACKED EfaCreateCqCmd {
@@ -299,6 +315,7 @@ typedef enum EfaAdminFeature {
     EFA_ADMIN_HW_HINTS          = 5,
     EFA_ADMIN_HOST_INFO         = 6,
     EFA_ADMIN_EVENT_QUEUE_ATTR  = 7,
+    EFA_ADMIN_QUEUE_ATTR_2      = 9,
 } EfaAdminFeature;
 
 typedef struct QEMU_PACKED EfaFeatureCmd {
@@ -315,6 +332,8 @@ FIELD(DEVICE_CAPS, RNR_RETRY, 1, 1)
 FIELD(DEVICE_CAPS, DATA_POLLING_128, 2, 1)
 FIELD(DEVICE_CAPS, RDMA_WRITE, 3, 1)
 FIELD(DEVICE_CAPS, UNSOLICITED_WRITE_RECV, 4, 1)
+FIELD(DEVICE_CAPS, EVENT_COUNTERS, 5, 1)
+FIELD(DEVICE_CAPS, SQ_64_BIT_REQ_ID, 10, 1)
 
 typedef struct QEMU_PACKED EfaDeviceAttr {
     uint64_t supported_features;
@@ -352,6 +371,15 @@ typedef struct QEMU_PACKED EfaQueueAttr1 {
     uint16_t max_wr_rdma_sges;
     uint16_t max_tx_batch;
 } EfaQueueAttr1;
+
+/* Drivers up to amzn 3.1.0 know the first field only. */
+typedef struct QEMU_PACKED EfaQueueAttr2 {
+    uint16_t inline_buf_size_ex;
+    uint8_t reserved[6];
+    uint32_t supported_event_counter_qp_events;
+    uint32_t max_event_counters;
+    uint64_t event_counter_max_val;
+} EfaQueueAttr2;
 
 typedef struct QEMU_PACKED EfaNetworkAttr {
     uint8_t addr[16];                   /* network order */
@@ -487,6 +515,7 @@ QEMU_BUILD_BUG_ON(sizeof(EfaFeatureCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(EfaFeatureCmd, feature_id) != 17);
 QEMU_BUILD_BUG_ON(sizeof(EfaDeviceAttr) != 56);
 QEMU_BUILD_BUG_ON(sizeof(EfaQueueAttr1) != 56);
+QEMU_BUILD_BUG_ON(sizeof(EfaQueueAttr2) != 24);
 QEMU_BUILD_BUG_ON(sizeof(EfaNetworkAttr) != 20);
 QEMU_BUILD_BUG_ON(sizeof(EfaEventQueueAttr) != 12);
 QEMU_BUILD_BUG_ON(sizeof(EfaHwHints) != 8);

@@ -31,9 +31,9 @@
 #define EFA_RNR_RETRY_INFINITE  7
 
 #define EFA_DMA_ADDR_WIDTH      48
-/* 4 KiB to 1 GiB */
-#define EFA_PAGE_SIZE_CAP       0x7ffff000u
 #define EFA_NO_INDEX            UINT32_MAX
+/* Descriptors of one receive request. */
+#define EFA_MAX_RECV_SGES       16
 
 /* table.c: objects by index; an index is reused as late as possible */
 typedef struct EfaTable {
@@ -117,6 +117,7 @@ typedef struct EfaCq {
     uint32_t entry_size;
     uint16_t num_sub_cqs;
     bool set_src_addr;
+    bool req_id_64;         /* send completions have request ids of 64 bits */
     bool db_valid;
     uint16_t produced;      /* entries of all sub-CQs */
     bool armed;
@@ -147,6 +148,8 @@ typedef struct EfaTxMsg {
     uint8_t rnr_left;
     uint16_t attempt;       /* how often "not ready" was answered */
     uint32_t length;        /* payload bytes */
+    uint32_t seg_first;     /* bytes of its first segment at most ... */
+    uint32_t seg_size;      /* ... and of the others */
     uint32_t segs_total;
     uint32_t segs_todo;     /* not in the context's window yet */
     uint32_t segs_open;     /* in the window, not answered */
@@ -169,9 +172,12 @@ struct EfaQp {
     uint32_t qkey;
     uint32_t sq_psn;
     uint8_t rnr_retry;
+    uint8_t sl;
 
     /* send queue */
     uint32_t sq_depth;      /* WQEs */
+    uint32_t wqe_size;
+    bool req_id_64;         /* request ids of 64 bits */
     const uint8_t *llq;
     uint16_t sq_db;         /* producer counter last announced */
     uint32_t outstanding;   /* announced and not completed */
@@ -183,6 +189,7 @@ struct EfaQp {
     bool ready;
 
     /* receive queue */
+    bool unsolicited;       /* a write's immediate data takes no request */
     uint64_t rq_base;
     uint32_t rq_descs;      /* ring size */
     uint16_t rq_db;         /* descriptors announced */
@@ -262,7 +269,7 @@ struct EfaCore {
     const EfaHostOps *ops;
     void *opaque;
     uint8_t *llq;
-    uint32_t device_caps;
+    uint32_t caps;          /* bit EfaCap */
     bool running;
 
     /* regs.c */
@@ -310,6 +317,11 @@ struct EfaCore {
     EfaStats stats;
 };
 
+static inline bool efa_can(const EfaCore *core, EfaCap cap)
+{
+    return core->caps >> cap & 1;
+}
+
 /* A DMA address that an interface splits into two dwords. */
 static inline uint64_t efa_addr64(uint32_t low_le, uint32_t high_le)
 {
@@ -333,9 +345,6 @@ void efa_timer_at(EfaCore *core, int64_t deadline);
 uint32_t efa_random(EfaCore *core);
 /* Is [addr, addr + len) a range the device can address? */
 bool efa_dma_range_ok(uint64_t addr, uint64_t len);
-
-/* ---- config.c ---- */
-uint32_t efa_config_device_caps(const EfaConfig *cfg);
 
 /* ---- regs.c ---- */
 /* What the register at @addr holds; all ones where there is none to read. */
@@ -474,7 +483,10 @@ EfaCompStatus efa_rq_deliver(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
  * whose buffers stay as they are. OK or the status for the requester.
  */
 EfaCompStatus efa_rq_take(EfaCore *core, EfaQp *qp, uint16_t *req_id);
-/* Complete the request so taken. */
+/*
+ * Complete the request so taken. On a QP that is unsolicited none was: then
+ * @req_id is 0 and the completion says so.
+ */
 void efa_rq_notify(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
                    uint16_t req_id, EfaCompStatus status);
 

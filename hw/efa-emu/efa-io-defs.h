@@ -10,10 +10,12 @@
 #define HW_EFA_IO_DEFS_H
 
 #define EFA_IO_WQE_SIZE             64
+#define EFA_IO_WQE_SIZE_WIDE        128
 #define EFA_IO_RX_DESC_SIZE         16
 #define EFA_IO_TX_DESC_NUM_BUFS     2
 #define EFA_IO_RDMA_NUM_BUFS        1
 #define EFA_IO_TX_INLINE_MAX        32
+#define EFA_IO_TX_INLINE_MAX_WIDE   80
 #define EFA_IO_NO_AH                0xffff
 #define EFA_UD_GRH_SIZE             40
 
@@ -96,14 +98,18 @@ typedef struct QEMU_PACKED EfaIoRemoteMem {
 
 typedef struct QEMU_PACKED EfaIoRdmaReq {
     EfaIoRemoteMem remote;
-    EfaIoTxBufDesc local;
+    union {
+        EfaIoTxBufDesc local;
+        uint8_t inline_data[EFA_IO_TX_INLINE_MAX_WIDE];
+    };
 } EfaIoRdmaReq;
 
+/* Of 128 bytes; one of 64 bytes is its first half. */
 typedef struct QEMU_PACKED EfaIoTxWqe {
     EfaIoTxMeta meta;
     union {
         EfaIoTxBufDesc sgl[EFA_IO_TX_DESC_NUM_BUFS];
-        uint8_t inline_data[EFA_IO_TX_INLINE_MAX];
+        uint8_t inline_data[EFA_IO_TX_INLINE_MAX_WIDE];
         EfaIoRdmaReq rdma;
     };
 } EfaIoTxWqe;
@@ -134,9 +140,14 @@ typedef struct QEMU_PACKED EfaIoCdesc {
     uint8_t status;
     uint8_t flags;
     uint16_t qp_num;
-    uint16_t length;                    /* RX; TX: req_id_ex[0] */
-    uint16_t ah;                        /* RX */
-    uint16_t src_qp_num;                /* RX */
+    union {
+        struct QEMU_PACKED {
+            uint16_t length;            /* RX */
+            uint16_t ah;                /* RX */
+            uint16_t src_qp_num;        /* RX */
+        };
+        uint16_t req_id_ex[3];          /* TX: bits 63:16 of a 64-bit id */
+    };
     uint32_t imm;                       /* RX */
     union {
         uint8_t src_addr[16];           /* RX: sender's GID if ah is unknown */
@@ -147,10 +158,12 @@ typedef struct QEMU_PACKED EfaIoCdesc {
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxMeta) != 32);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoTxMeta, req_id_ex) != 26);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxBufDesc) != 16);
-QEMU_BUILD_BUG_ON(sizeof(EfaIoTxWqe) != EFA_IO_WQE_SIZE);
+QEMU_BUILD_BUG_ON(sizeof(EfaIoTxWqe) != EFA_IO_WQE_SIZE_WIDE);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoTxWqe, rdma.local) != 48);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoRxDesc) != EFA_IO_RX_DESC_SIZE);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoCdesc) != 32);
+QEMU_BUILD_BUG_ON(offsetof(EfaIoCdesc, req_id_ex) != 6);
+QEMU_BUILD_BUG_ON(offsetof(EfaIoCdesc, imm) != 12);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoCdesc, src_addr) != 16);
 
 #endif /* HW_EFA_IO_DEFS_H */

@@ -50,6 +50,13 @@ static inline int ctz64(uint64_t value)
     return value ? __builtin_ctzll(value) : 64;
 }
 
+/* as QAPI has it */
+typedef enum OnOffAuto {
+    ON_OFF_AUTO_AUTO,
+    ON_OFF_AUTO_ON,
+    ON_OFF_AUTO_OFF,
+} OnOffAuto;
+
 /* byte order */
 #define cpu_to_le16(x)  GUINT16_TO_LE(x)
 #define cpu_to_le32(x)  GUINT32_TO_LE(x)

@@ -20,6 +20,7 @@
 #include "qemu/log.h"
 #include "qemu/thread.h"
 #include "hw/registerfields.h"
+#include "qapi/qapi-types-common.h"
 #include "trace.h"
 
 typedef QemuMutex EfaLock;

@@ -8,31 +8,53 @@
 #include "efa-osdep.h"
 #include "efa-internal.h"
 
-#define EFA_FEATURES                                                    \
-    (1u << EFA_ADMIN_DEVICE_ATTR | 1u << EFA_ADMIN_AENQ_CONFIG |        \
-     1u << EFA_ADMIN_NETWORK_ATTR | 1u << EFA_ADMIN_QUEUE_ATTR_1 |      \
-     1u << EFA_ADMIN_HW_HINTS | 1u << EFA_ADMIN_HOST_INFO |             \
-     1u << EFA_ADMIN_EVENT_QUEUE_ATTR)
+/* The capabilities that DEVICE_ATTR reports. */
+static const struct {
+    EfaCap cap;
+    uint32_t bit;
+} efa_device_caps[] = {
+    { EFA_CAP_RDMA_READ, R_DEVICE_CAPS_RDMA_READ_MASK },
+    { EFA_CAP_RNR_RETRY, R_DEVICE_CAPS_RNR_RETRY_MASK },
+    { EFA_CAP_DATA_POLLING_128, R_DEVICE_CAPS_DATA_POLLING_128_MASK },
+    { EFA_CAP_RDMA_WRITE, R_DEVICE_CAPS_RDMA_WRITE_MASK },
+    { EFA_CAP_UNSOLICITED_WRITE_RECV,
+      R_DEVICE_CAPS_UNSOLICITED_WRITE_RECV_MASK },
+    { EFA_CAP_EVENT_COUNTERS, R_DEVICE_CAPS_EVENT_COUNTERS_MASK },
+    { EFA_CAP_SQ_64_BIT_REQ_ID, R_DEVICE_CAPS_SQ_64_BIT_REQ_ID_MASK },
+};
 
-QEMU_BUILD_BUG_ON(EFA_FEATURES != 0xfe);
+static uint32_t efa_reported_caps(const EfaCore *core)
+{
+    uint32_t caps = 0;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(efa_device_caps); i++) {
+        if (efa_can(core, efa_device_caps[i].cap)) {
+            caps |= efa_device_caps[i].bit;
+        }
+    }
+    return caps;
+}
+
+static uint64_t efa_supported_features(const EfaCore *core);
 
 static void efa_get_device_attr(EfaCore *core, void *resp)
 {
     EfaDeviceAttr attr = {
-        .supported_features = cpu_to_le64(EFA_FEATURES),
-        .page_size_cap = cpu_to_le64(EFA_PAGE_SIZE_CAP),
+        .supported_features = cpu_to_le64(efa_supported_features(core)),
+        .page_size_cap = cpu_to_le64(core->cfg.page_size_cap),
         .fw_version = cpu_to_le32(1),
         .admin_api_version = cpu_to_le32(1),
         .device_version = cpu_to_le32(1),
         .db_bar = cpu_to_le16(4),
         .phys_addr_width = EFA_DMA_ADDR_WIDTH,
         .virt_addr_width = 64,
-        .device_caps = cpu_to_le32(core->device_caps),
+        .device_caps = cpu_to_le32(efa_reported_caps(core)),
         .max_link_speed_gbps = cpu_to_le16(core->cfg.link_speed_gbps),
     };
 
-    if (core->device_caps & (R_DEVICE_CAPS_RDMA_READ_MASK |
-                             R_DEVICE_CAPS_RDMA_WRITE_MASK)) {
+    if (efa_can(core, EFA_CAP_RDMA_READ) ||
+        efa_can(core, EFA_CAP_RDMA_WRITE)) {
         attr.max_rdma_size = cpu_to_le32(core->cfg.max_rdma_size);
     }
     memcpy(attr.guid, core->cfg.guid, sizeof(attr.guid));
@@ -45,7 +67,7 @@ static void efa_get_queue_attr_1(EfaCore *core, void *resp)
     EfaQueueAttr1 attr = {
         .max_qp = cpu_to_le32(cfg->max_qp),
         .max_sq_depth = cpu_to_le32(cfg->max_sq_depth),
-        .inline_buf_size = cpu_to_le32(EFA_IO_TX_INLINE_MAX),
+        .inline_buf_size = cpu_to_le32(cfg->inline_size),
         .max_rq_depth = cpu_to_le32(cfg->max_rq_depth),
         .max_cq = cpu_to_le32(cfg->max_cq),
         .max_cq_depth = cpu_to_le32(cfg->max_cq_depth),
@@ -57,9 +79,36 @@ static void efa_get_queue_attr_1(EfaCore *core, void *resp)
         .max_pd = cpu_to_le32(cfg->max_pd),
         .max_ah = cpu_to_le32(cfg->max_ah),
         .max_llq_size = cpu_to_le32(cfg->max_llq_size),
-        .max_wr_rdma_sges = cpu_to_le16(1),
+        .max_wr_rdma_sges = cpu_to_le16(EFA_IO_RDMA_NUM_BUFS),
+        .min_sq_depth = cpu_to_le16(cfg->min_sq_depth),
+        .max_tx_batch = cpu_to_le16(cfg->max_tx_batch),
     };
 
+    memcpy(resp, &attr, sizeof(attr));
+}
+
+/* Is there anything in it? Drivers take it to mean wide work requests. */
+static bool efa_has_queue_attr_2(const EfaCore *core)
+{
+    return efa_can(core, EFA_CAP_WIDE_WQE) ||
+           efa_can(core, EFA_CAP_EVENT_COUNTERS);
+}
+
+static void efa_get_queue_attr_2(EfaCore *core, void *resp)
+{
+    const EfaConfig *cfg = &core->cfg;
+    EfaQueueAttr2 attr = {
+        .inline_buf_size_ex =
+            cpu_to_le16(efa_can(core, EFA_CAP_WIDE_WQE) ? cfg->inline_size_ex
+                                                        : cfg->inline_size),
+    };
+
+    if (efa_can(core, EFA_CAP_EVENT_COUNTERS)) {
+        attr.supported_event_counter_qp_events =
+            cpu_to_le32(EFA_QP_EVENTS_ALL);
+        attr.max_event_counters = cpu_to_le32(cfg->max_event_counters);
+        attr.event_counter_max_val = cpu_to_le64(cfg->event_counter_max);
+    }
     memcpy(resp, &attr, sizeof(attr));
 }
 
@@ -94,8 +143,16 @@ static void efa_get_aenq_config(EfaCore *core, void *resp)
 
 static void efa_get_hw_hints(EfaCore *core, void *resp)
 {
-    /* Zero keeps the driver's defaults; it misreads other values (6.8). */
-    memset(resp, 0, sizeof(EfaHwHints));
+    const EfaConfig *cfg = &core->cfg;
+    /* zero keeps the driver's defaults */
+    EfaHwHints hints = {
+        .mmio_read_timeout = cpu_to_le16(cfg->hint_mmio_read_ms),
+        .driver_watchdog_timeout = cpu_to_le16(cfg->hint_watchdog_ms),
+        .admin_completion_timeout = cpu_to_le16(cfg->hint_admin_timeout),
+        .poll_interval = cpu_to_le16(cfg->hint_poll_interval_ms),
+    };
+
+    memcpy(resp, &hints, sizeof(hints));
 }
 
 static EfaAdminStatus efa_set_aenq_config(EfaCore *core, EfaAdminCmd *cmd)
@@ -152,6 +209,7 @@ typedef struct EfaFeature {
     const char *name;
     void (*get)(EfaCore *core, void *resp);
     EfaAdminStatus (*set)(EfaCore *core, EfaAdminCmd *cmd);
+    bool (*offered)(const EfaCore *core);   /* NULL: always */
 } EfaFeature;
 
 static const EfaFeature efa_features[] = {
@@ -164,9 +222,29 @@ static const EfaFeature efa_features[] = {
     [EFA_ADMIN_HOST_INFO]        = { "HOST_INFO", NULL, efa_set_host_info },
     [EFA_ADMIN_EVENT_QUEUE_ATTR] = { "EVENT_QUEUE_ATTR",
                                      efa_get_event_queue_attr },
+    [EFA_ADMIN_QUEUE_ATTR_2]     = { "QUEUE_ATTR_2", efa_get_queue_attr_2,
+                                     .offered = efa_has_queue_attr_2 },
 };
 
-static const EfaFeature *efa_feature(EfaAdminCmd *cmd, EfaAdminStatus *status)
+static bool efa_feature_offered(const EfaCore *core, uint8_t id)
+{
+    return id < ARRAY_SIZE(efa_features) && efa_features[id].name &&
+           (!efa_features[id].offered || efa_features[id].offered(core));
+}
+
+static uint64_t efa_supported_features(const EfaCore *core)
+{
+    uint64_t features = 0;
+    uint8_t id;
+
+    for (id = 0; id < ARRAY_SIZE(efa_features); id++) {
+        features |= (uint64_t)efa_feature_offered(core, id) << id;
+    }
+    return features;
+}
+
+static const EfaFeature *efa_feature(const EfaCore *core, EfaAdminCmd *cmd,
+                                     EfaAdminStatus *status)
 {
     const EfaFeatureCmd *req = (const EfaFeatureCmd *)&cmd->req;
     uint8_t id = req->feature_id;
@@ -176,7 +254,7 @@ static const EfaFeature *efa_feature(EfaAdminCmd *cmd, EfaAdminStatus *status)
                                  EFA_EXT_RESERVED_SET, "reserved field set");
         return NULL;
     }
-    if (id >= ARRAY_SIZE(efa_features) || !efa_features[id].name) {
+    if (!efa_feature_offered(core, id)) {
         *status = efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
                                  EFA_EXT_UNKNOWN_ID, "feature %u", id);
         return NULL;
@@ -188,7 +266,7 @@ static const EfaFeature *efa_feature(EfaAdminCmd *cmd, EfaAdminStatus *status)
 EfaAdminStatus efa_cmd_get_feature(EfaCore *core, EfaAdminCmd *cmd)
 {
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
-    const EfaFeature *feature = efa_feature(cmd, &status);
+    const EfaFeature *feature = efa_feature(core, cmd, &status);
 
     if (!feature) {
         return status;
@@ -205,7 +283,7 @@ EfaAdminStatus efa_cmd_get_feature(EfaCore *core, EfaAdminCmd *cmd)
 EfaAdminStatus efa_cmd_set_feature(EfaCore *core, EfaAdminCmd *cmd)
 {
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
-    const EfaFeature *feature = efa_feature(cmd, &status);
+    const EfaFeature *feature = efa_feature(core, cmd, &status);
 
     if (!feature) {
         return status;
@@ -263,7 +341,9 @@ EfaAdminStatus efa_cmd_get_stats(EfaCore *core, EfaAdminCmd *cmd)
     uint64_t *out = (uint64_t *)cmd->resp;
     const size_t *offset;
 
-    if (req->type >= ARRAY_SIZE(efa_stats_types)) {
+    if (req->type >= ARRAY_SIZE(efa_stats_types) ||
+        (req->type == EFA_ADMIN_GET_STATS_TYPE_NETWORK &&
+         !efa_can(core, EFA_CAP_NETWORK_STATS))) {
         return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
                               EFA_EXT_UNKNOWN_ID, "statistics type %u",
                               req->type);

@@ -203,10 +203,10 @@ static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
     uint8_t allowed = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK;
     uint64_t want = efa_reg_mr_pages(req);
 
-    if (FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE)) {
+    if (efa_can(core, EFA_CAP_RDMA_WRITE)) {
         allowed |= R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK;
     }
-    if (FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_READ)) {
+    if (efa_can(core, EFA_CAP_RDMA_READ)) {
         allowed |= R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK;
     }
     if (req->reserved16_w1 || req->reserved16_w5 ||
@@ -240,7 +240,7 @@ static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
         }
         return EFA_ADMIN_SUCCESS;
     }
-    if (!(EFA_PAGE_SIZE_CAP & (1u << shift))) {
+    if (!(core->cfg.page_size_cap >> shift & 1)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_OUT_OF_RANGE, "page size 2^%u", shift);
     }

@@ -67,6 +67,7 @@ struct EfaState {
     /* properties */
     EfaConfig cfg;
     char *gid;
+    char *guid;
     char *fabric_dir;
     NICConf nic;
     uint32_t path_mtu;
@@ -99,7 +100,7 @@ static bool efa_host_dma(EfaState *s, uint64_t addr, uint8_t *to_host,
             memcpy(to_host, p, n);
             to_host += n;
         } else {
-            memcpy(p, to_guest, n);
+            efa_copy_in_order(p, to_guest, n);
             to_guest += n;
         }
         address_space_unmap(as, p, n, !to_host, n);
@@ -339,6 +340,21 @@ static void efa_write_config(PCIDevice *pdev, uint32_t addr, uint32_t value,
 
 /* ---- life cycle ---- */
 
+static bool efa_parse_guid(const char *text, uint8_t guid[8])
+{
+    unsigned groups[4], i;
+    int end = -1;
+
+    if (sscanf(text, "%4x:%4x:%4x:%4x%n", &groups[0], &groups[1], &groups[2],
+               &groups[3], &end) != 4 || end < 0 || text[end]) {
+        return false;
+    }
+    for (i = 0; i < ARRAY_SIZE(groups); i++) {
+        stw_be_p(guid + 2 * i, groups[i]);
+    }
+    return true;
+}
+
 static bool efa_init_config(EfaState *s, Error **errp)
 {
     g_autoptr(GError) err = NULL;
@@ -362,6 +378,12 @@ static bool efa_init_config(EfaState *s, Error **errp)
         eui[4] = 0xfe;
     }
     memcpy(cfg->guid, cfg->gid.raw + 8, sizeof(cfg->guid));
+    if (s->guid && !efa_parse_guid(s->guid, cfg->guid)) {
+        error_setg(errp, "guid=%s is not four groups of hexadecimal digits "
+                   "such as 0011:22ff:fe33:4455", s->guid);
+        return false;
+    }
+    efa_config_resolve(cfg);
     if (!efa_config_check(cfg, &err)) {
         error_setg(errp, "%s", err->message);
         return false;
@@ -635,10 +657,19 @@ static const Property efa_properties[] = {
     DEFINE_PROP_NETDEV("netdev", EfaState, nic.peers),
     DEFINE_PROP_UINT32("path-mtu", EfaState, path_mtu, EFA_NETDEV_DEFAULT_MTU),
     DEFINE_PROP_STRING("gid", EfaState, gid),
-#define DEFINE_LIMIT(_type, _field, _name, _value) \
+    DEFINE_PROP_STRING("guid", EfaState, guid),
+#define DEFINE_LIMIT(_type, _field, _name, ...) \
+    DEFINE_PROP_##_type(_name, EfaState, cfg._field, 0),
+    EFA_CONFIG_GENERATION_LIMITS(DEFINE_LIMIT)
+#undef DEFINE_LIMIT
+#define DEFINE_LIMIT(_type, _field, _name, _value, ...) \
     DEFINE_PROP_##_type(_name, EfaState, cfg._field, _value),
     EFA_CONFIG_LIMITS(DEFINE_LIMIT)
 #undef DEFINE_LIMIT
+#define DEFINE_CAP(_id, _field, _name, ...) \
+    DEFINE_PROP_ON_OFF_AUTO(_name, EfaState, cfg._field, ON_OFF_AUTO_AUTO),
+    EFA_CONFIG_CAPS(DEFINE_CAP)
+#undef DEFINE_CAP
     DEFINE_PROP_UINT32("poll-ns", EfaState, poll_ns, 0),
 };
 
@@ -646,7 +677,7 @@ static const struct {
     const char *name;
     const char *description;
 } efa_descriptions[] = {
-    { "generation", "0 to 3: PCI device 1d0f:efa0 to 1d0f:efa3" },
+    { "generation", "0 to 4: PCI device 1d0f:efa0 to 1d0f:efa4" },
     { "fabric", "Directory (mode 0700) through which the devices of one "
       "cluster find each other; without it, and without netdev, a device "
       "reaches only itself" },
@@ -655,35 +686,19 @@ static const struct {
     { "path-mtu", "With netdev: bytes behind the Ethernet header that all of "
       "the way carries, 576 to 65535; larger packets are split" },
     { "gid", "Address in the fabric, an IPv6 address; random if not given" },
-    { "vectors", "MSI-X table size: one vector for the admin queue, one for "
-      "each event queue" },
-    { "mtu", "Largest message in bytes" },
-    { "max-qp", "Queue pairs" },
-    { "max-sq-depth", "Send work requests of one QP (power of two)" },
-    { "max-rq-depth", "Receive descriptors of one QP (power of two)" },
-    { "max-cq", "Completion queues" },
-    { "max-cq-depth", "Entries of one completion queue (power of two)" },
-    { "sub-cqs-per-cq", "Rings a completion queue consists of; libfabric "
-      "expects 1 except from generation 0" },
-    { "max-send-sges", "Buffers of one send" },
-    { "max-recv-sges", "Buffers of one receive" },
-    { "max-mr", "Memory regions" },
-    { "max-mr-pages", "Pages of one memory region" },
-    { "max-pd", "Protection domains" },
-    { "max-ah", "Address handles" },
-    { "max-eq", "Event queues, fewer than vectors" },
-    { "max-eq-depth", "Entries of an event queue (power of two, no less than "
-      "max-cq)" },
-    { "max-llq-size", "Device memory of one send queue in bytes (power of "
-      "two)" },
-    { "link-speed-gbps", "Link speed that drivers from 6.13 on report" },
-    { "peer-timeout-ms", "Silence after which a peer is given up and work "
-      "towards it ends in error" },
-    { "keep-alive-ms", "Period of keep-alive events to the driver, 0 = none" },
-    { "max-rdma-size", "Bytes of one RDMA read or write" },
-    { "reorder", "How many later SRD packets may overtake one that has "
-      "arrived with them; 0: none" },
-    { "seed", "Of every random choice, so that a run can be repeated" },
+    { "guid", "Node GUID, such as 0011:22ff:fe33:4455; made of the GID if not "
+      "given" },
+#define DESCRIBE_LIMIT(_type, _field, _name, _text) \
+    { _name, _text "; 0: the generation's" },
+    EFA_CONFIG_GENERATION_LIMITS(DESCRIBE_LIMIT)
+#undef DESCRIBE_LIMIT
+#define DESCRIBE_LIMIT(_type, _field, _name, _value, _text) { _name, _text },
+    EFA_CONFIG_LIMITS(DESCRIBE_LIMIT)
+#undef DESCRIBE_LIMIT
+#define DESCRIBE_CAP(_id, _field, _name, _since, _text) \
+    { _name, _text "; auto: as the generation has it" },
+    EFA_CONFIG_CAPS(DESCRIBE_CAP)
+#undef DESCRIBE_CAP
     { "impair", "What the network does to packets sent, a list of rules such "
       "as [{'loss': 5, 'delay-us': 100}]; see docs/impair.md" },
     { "impair-stats", "What it has done, in packets" },

@@ -100,15 +100,21 @@ static const char *efa_qp_rings_check(const EfaCore *core,
     uint32_t rq_size = le32_to_cpu(req->recv_queue_ring_size);
     uint32_t rq_depth = le32_to_cpu(req->recv_queue_depth);
     uint64_t rq_base = le64_to_cpu(req->rq_base_addr);
+    uint32_t wqe_size = sq_depth ? sq_size / sq_depth : EFA_IO_WQE_SIZE;
 
     if (sq_depth > cfg->max_sq_depth || rq_depth > cfg->max_rq_depth) {
         return "queue depth beyond the limit";
     }
-    if (sq_depth && (sq_size != sq_depth * EFA_IO_WQE_SIZE ||
+    if (wqe_size != EFA_IO_WQE_SIZE &&
+        !(wqe_size == EFA_IO_WQE_SIZE_WIDE &&
+          efa_can(core, EFA_CAP_WIDE_WQE))) {
+        return "send ring size does not fit its depth";
+    }
+    if (sq_depth && (sq_size != sq_depth * wqe_size ||
                      sq_size > cfg->max_llq_size || !is_power_of_2(sq_size))) {
         return "send ring size does not fit its depth";
     }
-    if (!sq_depth && sq_size > EFA_IO_WQE_SIZE) {
+    if (!sq_depth && sq_size > EFA_IO_WQE_SIZE_WIDE) {
         return "send ring without depth";
     }
     if (rq_depth && !rq_size) {
@@ -134,20 +140,44 @@ static EfaCq *efa_qp_cq(EfaCore *core, uint32_t idx, uint16_t uar)
     return cq && !cq->dead && cq->uar->index == uar ? cq : NULL;
 }
 
+/* What the device can, but this one is not to. */
+static const char *efa_create_qp_option(const EfaCore *core,
+                                        const EfaCreateQpCmd *req)
+{
+    if (FIELD_EX8(req->flags, CREATE_QP_FLAGS, SQ_VIRT) ||
+        FIELD_EX8(req->flags, CREATE_QP_FLAGS, RQ_VIRT)) {
+        return "virtual ring address";
+    }
+    if (FIELD_EX8(req->flags, CREATE_QP_FLAGS, UNSOLICITED_WRITE_RECV) &&
+        !efa_can(core, EFA_CAP_UNSOLICITED_WRITE_RECV)) {
+        return "unsolicited write receive";
+    }
+    if (FIELD_EX8(req->flags, CREATE_QP_FLAGS, SQ_64_BIT_REQ_ID) &&
+        !efa_can(core, EFA_CAP_SQ_64_BIT_REQ_ID)) {
+        return "request ids of 64 bits";
+    }
+    if (req->sl && !efa_can(core, EFA_CAP_SERVICE_LEVELS)) {
+        return "service level";
+    }
+    return NULL;
+}
+
 static EfaAdminStatus efa_create_qp_check(EfaCore *core, EfaAdminCmd *cmd,
                                           const EfaCreateQpCmd *req)
 {
     uint16_t uar = le16_to_cpu(req->uar);
+    const char *option = efa_create_qp_option(core, req);
     const char *bad_ring;
+    const EfaCq *send_cq;
 
     if (req->reserved || req->reserved2 ||
         FIELD_EX8(req->flags, CREATE_QP_FLAGS, RESERVED)) {
         return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
                               EFA_EXT_RESERVED_SET, "reserved field set");
     }
-    if (req->flags) {
+    if (option) {
         return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
-                              EFA_EXT_NOT_ENABLED, "flags 0x%x", req->flags);
+                              EFA_EXT_NOT_ENABLED, "%s", option);
     }
     if (!efa_table_get(&core->pds, le16_to_cpu(req->pd)) ||
         !efa_table_get(&core->uars, uar)) {
@@ -155,12 +185,24 @@ static EfaAdminStatus efa_create_qp_check(EfaCore *core, EfaAdminCmd *cmd,
                               EFA_EXT_UNKNOWN_ID, "PD %u, UAR %u",
                               le16_to_cpu(req->pd), uar);
     }
-    if (!efa_qp_cq(core, le32_to_cpu(req->send_cq_idx), uar) ||
+    send_cq = efa_qp_cq(core, le32_to_cpu(req->send_cq_idx), uar);
+    if (!send_cq ||
         !efa_qp_cq(core, le32_to_cpu(req->recv_cq_idx), uar)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_WRONG_OWNER, "CQs %u and %u of UAR %u",
                               le32_to_cpu(req->send_cq_idx),
                               le32_to_cpu(req->recv_cq_idx), uar);
+    }
+    if (FIELD_EX8(req->flags, CREATE_QP_FLAGS, SQ_64_BIT_REQ_ID) &&
+        !send_cq->req_id_64) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_NOT_ENABLED, "CQ %u has request ids of "
+                              "16 bits", send_cq->index);
+    }
+    if (req->sl > core->cfg.max_sl) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                              EFA_EXT_OUT_OF_RANGE, "service level %u, the "
+                              "highest is %u", req->sl, core->cfg.max_sl);
     }
     if (req->qp_type != EFA_QP_TYPE_UD && req->qp_type != EFA_QP_TYPE_SRD) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
@@ -232,10 +274,17 @@ static void efa_qp_setup(EfaCore *core, EfaQp *qp, const EfaCreateQpCmd *req)
     efa_cq_get(qp->recv_cq);
     qp->send_sub_cq = sub_cq;
     qp->recv_sub_cq = sub_cq;
-    if (FIELD_EX32(core->device_caps, DEVICE_CAPS, RNR_RETRY)) {
+    if (efa_can(core, EFA_CAP_RNR_RETRY)) {
         qp->rnr_retry = EFA_RNR_RETRY_INFINITE;
     }
+    qp->sl = req->sl;
+    qp->unsolicited = FIELD_EX8(req->flags, CREATE_QP_FLAGS,
+                                UNSOLICITED_WRITE_RECV);
+    qp->req_id_64 = FIELD_EX8(req->flags, CREATE_QP_FLAGS, SQ_64_BIT_REQ_ID);
     qp->sq_depth = le32_to_cpu(req->send_queue_depth);
+    qp->wqe_size = qp->sq_depth
+                   ? le32_to_cpu(req->send_queue_ring_size) / qp->sq_depth
+                   : EFA_IO_WQE_SIZE;
     qp->llq = core->llq + (size_t)qp->index * core->cfg.max_llq_size;
     qp->msgs = g_new0(EfaTxMsg, qp->sq_depth);
     g_queue_init(&qp->free_msgs);
@@ -246,7 +295,7 @@ static void efa_qp_setup(EfaCore *core, EfaQp *qp, const EfaCreateQpCmd *req)
                    EFA_IO_RX_DESC_SIZE;
     /* what a former owner wrote is nobody's business */
     memset(core->llq + (size_t)qp->index * core->cfg.max_llq_size, 0,
-           qp->sq_depth * EFA_IO_WQE_SIZE);
+           qp->sq_depth * qp->wqe_size);
 }
 
 EfaAdminStatus efa_cmd_create_qp(EfaCore *core, EfaAdminCmd *cmd)
@@ -344,7 +393,7 @@ static EfaAdminStatus efa_modify_qp_check(EfaCore *core, EfaAdminCmd *cmd,
                               EFA_EXT_RESERVED_SET, "mask 0x%x", mask);
     }
     if (FIELD_EX32(mask, MODIFY_QP_MASK, RNR_RETRY)) {
-        if (!FIELD_EX32(core->device_caps, DEVICE_CAPS, RNR_RETRY)) {
+        if (!efa_can(core, EFA_CAP_RNR_RETRY)) {
             return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
                                   EFA_EXT_NOT_ENABLED, "RNR retry");
         }

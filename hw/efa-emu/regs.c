@@ -168,15 +168,11 @@ static void efa_write_latch(EfaCore *core, uint32_t value)
     /* the value is kept by efa_reg_write(), nothing else happens */
 }
 
-/*
- * CAPS: reset timeout 500 ms, 48-bit DMA, the driver's default timeout for
- * admin commands. VERSION 0.1 is the one that every driver accepts (12.4).
- */
+/* VERSION 0.1 is the one that every driver accepts (12.4). */
 static const EfaRegInfo efa_regs[EFA_REGS_END / 4] = {
     RO(VERSION, 0x00000001),
     RO(CONTROLLER_VERSION, 0x01000001),
-    RO(CAPS, 5 << R_CAPS_RESET_TIMEOUT_SHIFT |
-             EFA_DMA_ADDR_WIDTH << R_CAPS_DMA_ADDR_WIDTH_SHIFT),
+    RO(CAPS, EFA_DMA_ADDR_WIDTH << R_CAPS_DMA_ADDR_WIDTH_SHIFT),
     RO(DEV_STS, R_DEV_STS_READY_MASK),
     WO(AQ_BASE_LO, efa_write_latch),
     WO(AQ_BASE_HI, efa_write_latch),
@@ -224,6 +220,7 @@ void efa_reg_write(EfaCore *core, uint32_t addr, uint32_t value)
 
 void efa_reset_locked(EfaCore *core)
 {
+    uint32_t *caps;
     size_t i;
 
     efa_objects_reset(core);
@@ -246,4 +243,9 @@ void efa_reset_locked(EfaCore *core)
     for (i = 0; i < ARRAY_SIZE(efa_regs); i++) {
         core->regs[i] = efa_regs[i].reset;
     }
+    caps = &core->regs[R_CAPS];
+    *caps = FIELD_DP32(*caps, CAPS, RESET_TIMEOUT,
+                       core->cfg.reset_timeout_ms / 100);
+    *caps = FIELD_DP32(*caps, CAPS, ADMIN_CMD_TO,
+                       core->cfg.admin_timeout_ms / 100);
 }

@@ -51,6 +51,14 @@ void efa_rx_ud(EfaCore *core, const EfaRxMsg *msg)
     }
 }
 
+/* The requester asks for what this device or this QP does not have. */
+static EfaCompStatus efa_rx_mismatch(const EfaCore *core)
+{
+    return efa_can(core, EFA_CAP_FEATURE_MISMATCH)
+           ? EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH
+           : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_STATUS;
+}
+
 /* Remote access: only for those who are known, only where they may. */
 static EfaCompStatus efa_rx_rdma_check(EfaCore *core, const EfaQp *qp,
                                        const EfaRxMsg *msg, EfaMr **mr)
@@ -59,11 +67,12 @@ static EfaCompStatus efa_rx_rdma_check(EfaCore *core, const EfaQp *qp,
     const EfaPktRdma *rdma = &msg->rdma;
 
     *mr = NULL;
-    if (read ? !FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_READ)
-             : !FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE)) {
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+    if (read ? !efa_can(core, EFA_CAP_RDMA_READ)
+             : !efa_can(core, EFA_CAP_RDMA_WRITE)) {
+        return efa_rx_mismatch(core);
     }
-    if (efa_ah_reverse(core, qp->pd, msg->peer) == EFA_IO_NO_AH) {
+    if (efa_can(core, EFA_CAP_KNOWN_PEER) &&
+        efa_ah_reverse(core, qp->pd, msg->peer) == EFA_IO_NO_AH) {
         return EFA_IO_COMP_STATUS_REMOTE_ERROR_UNKNOWN_PEER;
     }
     if (!rdma->length) {
@@ -86,7 +95,7 @@ static EfaCompStatus efa_rx_write(EfaCore *core, EfaQp *qp,
     EfaCompStatus status = efa_rx_rdma_check(core, qp, msg, &mr);
     bool ok = true;
 
-    if (status == EFA_IO_COMP_STATUS_OK && msg->has_imm) {
+    if (status == EFA_IO_COMP_STATUS_OK && msg->has_imm && !qp->unsolicited) {
         /* a buffer first: what is refused must leave no trace */
         status = efa_rq_take(core, qp, &req_id);
     }
@@ -118,7 +127,7 @@ static EfaQp *efa_rx_qp(EfaCore *core, const EfaRxMsg *msg,
         return NULL;
     }
     if (qp->type != EFA_QP_TYPE_SRD) {
-        *status = EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+        *status = efa_rx_mismatch(core);
         return NULL;
     }
     if (qp->qkey != msg->qkey) {
@@ -143,7 +152,7 @@ static EfaCompStatus efa_rx_execute(EfaCore *core, const EfaRxMsg *msg)
     case EFA_IO_RDMA_WRITE:
         return efa_rx_write(core, qp, msg);
     default:
-        return EFA_IO_COMP_STATUS_REMOTE_ERROR_FEATURE_MISMATCH;
+        return efa_rx_mismatch(core);
     }
 }
 

@@ -8,9 +8,6 @@
 #include "efa-osdep.h"
 #include "efa-srd.h"
 
-/* config.c allows no more descriptors in one WQE */
-#define EFA_MAX_RECV_SGES   16
-
 typedef struct EfaRxWqe {
     uint16_t req_id;
     unsigned num_descs;
@@ -245,6 +242,8 @@ void efa_rq_notify(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
     EfaIoCdesc cdesc = { };
 
     efa_rq_describe(core, qp, msg, msg->rdma.length, &cdesc);
+    cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, UNSOLICITED,
+                            qp->unsolicited);
     cdesc.req_id = cpu_to_le16(req_id);
     cdesc.status = status;
     efa_rq_complete(core, qp, &cdesc);

@@ -67,6 +67,9 @@ void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
         .qp_num = cpu_to_le16(qp->num),
     };
 
+    if (qp->req_id_64) {
+        memcpy(cdesc.req_id_ex, meta->req_id_ex, sizeof(cdesc.req_id_ex));
+    }
     cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, Q_TYPE,
                             EFA_IO_SEND_QUEUE);
     cdesc.flags = FIELD_DP8(cdesc.flags, CDESC_FLAGS, OP_TYPE, msg->op);
@@ -100,7 +103,7 @@ static void efa_sq_fetch(EfaQp *qp, uint16_t prod)
         uint32_t slot = qp->sq_db & (qp->sq_depth - 1);
         EfaTxMsg *msg = efa_sq_take(qp);
 
-        memcpy(&msg->wqe, qp->llq + slot * EFA_IO_WQE_SIZE, sizeof(msg->wqe));
+        memcpy(&msg->wqe, qp->llq + slot * qp->wqe_size, qp->wqe_size);
         msg->state = EFA_TX_PENDING;
         msg->op = FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, OP_TYPE);
         msg->length = 0;
@@ -133,12 +136,16 @@ void efa_sq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod)
     }
 }
 
+static bool efa_sq_is_inline(const EfaTxMsg *msg)
+{
+    return FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG);
+}
+
 /* Local buffers of the WQE; their number was checked. */
 static unsigned efa_sq_sges(const EfaTxMsg *msg, const EfaIoTxBufDesc **sge)
 {
     *sge = msg->op == EFA_IO_SEND ? msg->wqe.sgl : &msg->wqe.rdma.local;
-    return FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)
-           ? 0 : le16_to_cpu(msg->wqe.meta.length);
+    return efa_sq_is_inline(msg) ? 0 : le16_to_cpu(msg->wqe.meta.length);
 }
 
 static uint64_t efa_sge_addr(const EfaIoTxBufDesc *sge)
@@ -166,19 +173,21 @@ static bool efa_sge_resolve(EfaCore *core, const EfaTxMsg *msg,
 /* 13.2: operations that this device or this QP does not have. */
 static EfaCompStatus efa_sq_check_op(EfaCore *core, const EfaTxMsg *msg)
 {
-    uint8_t ctrl1 = msg->wqe.meta.ctrl1;
-    bool has_inline = FIELD_EX8(ctrl1, TX_CTRL1, INLINE_MSG);
+    bool has_imm = FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, HAS_IMM);
     bool possible;
 
     switch (msg->op) {
     case EFA_IO_SEND:
         return EFA_IO_COMP_STATUS_OK;
     case EFA_IO_RDMA_READ:
-        possible = FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_READ) &&
-                   !FIELD_EX8(ctrl1, TX_CTRL1, HAS_IMM) && !has_inline;
+        possible = efa_can(core, EFA_CAP_RDMA_READ) && !has_imm &&
+                   !efa_sq_is_inline(msg);
         break;
     case EFA_IO_RDMA_WRITE:
-        possible = FIELD_EX32(core->device_caps, DEVICE_CAPS, RDMA_WRITE);
+        possible = efa_can(core, EFA_CAP_RDMA_WRITE) &&
+                   (efa_can(core, EFA_CAP_INLINE_WRITE) ||
+                    msg->qp->wqe_size == EFA_IO_WQE_SIZE ||
+                    !efa_sq_is_inline(msg));
         break;
     default:
         possible = false;
@@ -187,9 +196,10 @@ static EfaCompStatus efa_sq_check_op(EfaCore *core, const EfaTxMsg *msg)
     if (!possible || msg->qp->type != EFA_QP_TYPE_SRD) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
     }
-    /* inline data of a write needs the wide WQE */
-    return has_inline ? EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR
-                      : EFA_IO_COMP_STATUS_OK;
+    /* what a write carries in itself has no room in 64 bytes */
+    return efa_sq_is_inline(msg) && msg->qp->wqe_size == EFA_IO_WQE_SIZE
+           ? EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR
+           : EFA_IO_COMP_STATUS_OK;
 }
 
 /* 13.2: the meta descriptor. */
@@ -211,8 +221,9 @@ static EfaCompStatus efa_sq_check_meta(EfaCore *core, const EfaTxMsg *msg)
     if (status != EFA_IO_COMP_STATUS_OK) {
         return status;
     }
-    if (FIELD_EX8(meta->ctrl1, TX_CTRL1, INLINE_MSG)) {
-        if (length > EFA_IO_TX_INLINE_MAX) {
+    if (efa_sq_is_inline(msg)) {
+        if (length > (msg->qp->wqe_size == EFA_IO_WQE_SIZE
+                      ? core->cfg.inline_size : core->cfg.inline_size_ex)) {
             return EFA_IO_COMP_STATUS_LOCAL_ERROR_BAD_LENGTH;
         }
     } else if (length > max_sges) {
@@ -226,13 +237,10 @@ static EfaCompStatus efa_sq_check_data(EfaCore *core, EfaTxMsg *msg)
 {
     const EfaIoTxBufDesc *sge;
     unsigned i, num_sges = efa_sq_sges(msg, &sge);
-    uint64_t total = 0;
+    uint64_t total = efa_sq_is_inline(msg)
+                     ? le16_to_cpu(msg->wqe.meta.length) : 0;
     EfaMr *mr;
 
-    if (FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
-        msg->length = le16_to_cpu(msg->wqe.meta.length);
-        return EFA_IO_COMP_STATUS_OK;
-    }
     for (i = 0; i < num_sges; i++) {
         if (!efa_sge_resolve(core, msg, &sge[i], &mr)) {
             return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
@@ -281,8 +289,12 @@ static EfaCompStatus efa_sq_copy(EfaCore *core, const EfaTxMsg *msg,
 EfaCompStatus efa_sq_gather(EfaCore *core, const EfaTxMsg *msg,
                             uint32_t offset, uint32_t length, uint8_t *buf)
 {
-    if (FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
-        memcpy(buf, msg->wqe.inline_data + offset, length);
+    if (efa_sq_is_inline(msg)) {
+        const uint8_t *data = msg->op == EFA_IO_SEND
+                              ? msg->wqe.inline_data
+                              : msg->wqe.rdma.inline_data;
+
+        memcpy(buf, data + offset, length);
         return EFA_IO_COMP_STATUS_OK;
     }
     return efa_sq_copy(core, msg, offset, length, buf, NULL);
@@ -293,6 +305,34 @@ EfaCompStatus efa_sq_scatter(EfaCore *core, const EfaTxMsg *msg,
                              const uint8_t *buf)
 {
     return efa_sq_copy(core, msg, offset, length, NULL, buf);
+}
+
+#define EFA_POLLING_BLOCK   128
+
+/*
+ * Segments of RDMA may arrive in any order, but where the guest polls data no
+ * aligned block is in two of them (7.7).
+ */
+static void efa_sq_segment(EfaCore *core, EfaTxMsg *msg)
+{
+    const EfaIoRdmaReq *rdma = &msg->wqe.rdma;
+    uint32_t low = msg->op == EFA_IO_RDMA_READ
+                   ? le32_to_cpu(rdma->local.buf_addr_lo)
+                   : le32_to_cpu(rdma->remote.buf_addr_lo);
+
+    msg->seg_size = core->cfg.mtu;
+    msg->seg_first = msg->seg_size;
+    if (msg->op != EFA_IO_SEND && efa_can(core, EFA_CAP_DATA_POLLING_128)) {
+        msg->seg_size -= msg->seg_size % EFA_POLLING_BLOCK;
+        msg->seg_first = msg->seg_size - low % EFA_POLLING_BLOCK;
+    }
+    msg->segs_total = 1;
+    if (msg->length > msg->seg_first) {
+        msg->segs_total += DIV_ROUND_UP(msg->length - msg->seg_first,
+                                        msg->seg_size);
+    }
+    msg->segs_todo = msg->segs_total;
+    msg->segs_open = 0;
 }
 
 static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
@@ -318,9 +358,7 @@ static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
         return;
     }
     msg->ah = ah;
-    msg->segs_total = MAX(1, DIV_ROUND_UP(msg->length, core->cfg.mtu));
-    msg->segs_todo = msg->segs_total;
-    msg->segs_open = 0;
+    efa_sq_segment(core, msg);
     msg->attempt = 0;
     msg->rnr_left = msg->qp->rnr_retry;
     efa_srd_send(core, msg);

@@ -261,16 +261,17 @@ static void efa_srd_wait(EfaTxMsg *msg)
 }
 
 /* The next segment of @msg as it would be. */
-static EfaTxSeg efa_msg_next_seg(const EfaCore *core, EfaTxMsg *msg)
+static EfaTxSeg efa_msg_next_seg(EfaTxMsg *msg)
 {
-    uint32_t mtu = core->cfg.mtu;
-    uint32_t offset = (msg->segs_total - msg->segs_todo) * mtu;
+    uint32_t n = msg->segs_total - msg->segs_todo;
+    uint32_t offset = n ? msg->seg_first + (n - 1) * msg->seg_size : 0;
 
     return (EfaTxSeg) {
         .msg = msg,
         .psn = msg->ah->peer->tx_next,
         .offset = offset,
-        .length = MIN(msg->length - offset, mtu),
+        .length = MIN(msg->length - offset,
+                      n ? msg->seg_size : msg->seg_first),
     };
 }
 
@@ -291,7 +292,7 @@ typedef enum EfaSendResult {
 static EfaSendResult efa_srd_send_one(EfaCore *core, EfaTxMsg *msg)
 {
     EfaPeer *peer = msg->ah->peer;
-    EfaTxSeg next = efa_msg_next_seg(core, msg), *seg;
+    EfaTxSeg next = efa_msg_next_seg(msg), *seg;
     bool reliable = !efa_msg_is_ud(msg);
     EfaCompStatus error;
     int64_t now;

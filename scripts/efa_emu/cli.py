@@ -99,7 +99,7 @@ def _add_node_options(parser):
     parser.add_argument("--mem", type=int, default=512, metavar="MIB", help="memory of a node (default: 512)")
     parser.add_argument("--smp", type=int, default=1, metavar="CPUS", help="CPUs of a node (default: 1)")
     parser.add_argument("--nics", type=int, default=1, metavar="K", help="EFA devices of a node (default: 1)")
-    parser.add_argument("--generation", type=int, default=2, metavar="G", help="of the devices, 0 to 3 (default: 2)")
+    parser.add_argument("--generation", type=int, default=2, metavar="G", help="of the devices, 0 to 4 (default: 2)")
     _add_image_options(parser)
     parser.add_argument("--accel", choices=node.ACCELS, default="tcg",
                         help="how CPUs are emulated (default: tcg; auto uses KVM if it works)")

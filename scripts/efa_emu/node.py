@@ -12,7 +12,7 @@ FIRMWARE_DIRS = ["/usr/share/seabios", "/usr/share/qemu"]
 NODES_MAX = 1000
 NICS_MAX = 32
 PATH_MTU_MIN, PATH_MTU_MAX = 576, 65535
-GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-b200.48xlarge"}
+GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-b200.48xlarge", 4: "p6-b300.48xlarge"}
 """Device generations (PCI device ID 0xefa0 + generation), and an instance type that has such a device."""
 
 ACCELS = ("auto", "kvm", "tcg")

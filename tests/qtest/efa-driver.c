@@ -532,6 +532,6 @@ void end_send(End *end, uint16_t req_id, uint16_t ah, uint16_t dest_qpn,
     };
 
     vm_write(end->e->vm, end->e->bar[2] + end->llq +
-             end->sq_pc % SQ_DEPTH * sizeof(wqe), &wqe, sizeof(wqe));
+             end->sq_pc % SQ_DEPTH * EFA_IO_WQE_SIZE, &wqe, EFA_IO_WQE_SIZE);
     doorbell(end->e, end->sq_db, ++end->sq_pc);
 }

@@ -49,7 +49,7 @@ static void check_capabilities(Efa *e)
     g_assert_cmpuint(pba, <, EFA_REG_BAR_SIZE);
 }
 
-static void check_bars(Efa *e)
+static void check_bars(Efa *e, unsigned generation)
 {
     const uint32_t type[] = { MEM_64, 0, MEM_64 | MEM_PREFETCH, 0, MEM_64 };
     unsigned i;
@@ -60,7 +60,9 @@ static void check_bars(Efa *e)
                         type[i]);
     }
     g_assert_cmpuint(e->bar_size[0], ==, 16 * 1024);
-    g_assert_cmpuint(e->bar_size[2], ==, 64 * 1024 * 1024);
+    /* from generation 3 on a work request may have 128 bytes */
+    g_assert_cmpuint(e->bar_size[2], ==,
+                     (generation < 3 ? 64 : 128) * 1024 * 1024);
     g_assert_cmpuint(e->bar_size[4], ==, 1024 * 1024);
 }
 
@@ -74,7 +76,7 @@ static void test_identity(void)
 
         check_identity(e, generation);
         check_capabilities(e);
-        check_bars(e);
+        check_bars(e, generation);
         efa_probe(e);
         efa_free(e);
         vm_stop(vm);
@@ -314,7 +316,9 @@ static void assert_refused(const char *args, const char *const *words)
 
 static void test_bad_properties(void)
 {
-    REFUSED("-device efa,generation=7", "generation=7", "0 to 3");
+    REFUSED("-device efa,generation=7", "generation=7", "0 to 4");
+    REFUSED("-device efa,guid=1:2:3", "guid=1:2:3", "0011:22ff");
+    REFUSED("-device efa,inline-write=on", "inline-write=on", "wide-wqe=on");
     REFUSED("-device efa,gid=foo", "gid=foo", "IPv6", "fe80::");
     REFUSED("-device efa,gid=::", "gid=::", "fe80::1");
     REFUSED("-device efa,gid=ff02::1", "gid=ff02::1", "unicast");
@@ -322,8 +326,8 @@ static void test_bad_properties(void)
     REFUSED("-device efa,vectors=257", "vectors=257", "1 to 256");
     REFUSED("-device efa,vectors=4,max-eq=31", "max-eq=31", "vectors=32");
     REFUSED("-device efa,mtu=8929", "mtu=8929", "256 to 8928");
-    REFUSED("-device efa,mtu=0", "mtu=0", "256 to 8928");
-    REFUSED("-device efa,max-qp=0", "max-qp=0", "1 to 256");
+    REFUSED("-device efa,mtu=255", "mtu=255", "256 to 8928");
+    REFUSED("-device efa,max-qp=257", "max-qp=257", "1 to 256");
     REFUSED("-device efa,max-cq-depth=1000", "max-cq-depth=1000",
             "power of two");
     REFUSED("-device efa,max-eq-depth=256", "max-eq-depth=256", "max-cq=512");
@@ -368,7 +372,15 @@ static void test_help(void)
         "max-mr-pages", "max-pd", "max-ah", "max-eq", "max-eq-depth",
         "max-llq-size", "link-speed-gbps", "peer-timeout-ms",
         "keep-alive-ms", "netdev", "path-mtu", "impair", "max-rdma-size",
-        "reorder", "seed",
+        "reorder", "seed", "guid", "inline-size", "inline-size-ex",
+        "page-size-cap", "max-event-counters", "event-counter-max", "max-sl",
+        "max-tx-batch", "min-sq-depth", "hint-mmio-read-ms",
+        "hint-watchdog-ms", "hint-admin-timeout", "hint-poll-interval-ms",
+        "reset-timeout-ms", "admin-timeout-ms", "rdma-read", "rnr-retry",
+        "rdma-write", "data-polling-128", "unsolicited-write-recv",
+        "wide-wqe", "inline-write", "sq-64-bit-req-id", "event-counters",
+        "ext-mem-cq", "service-levels", "network-stats", "feature-mismatch",
+        "known-peer", "fast-reg", "unique-ah",
     };
     /* PCI devices have these anyway */
     static const char *const inherited =

@@ -77,7 +77,7 @@ static bool op_dma_write(void *opaque, uint64_t addr, const void *buf,
     if (w->plan.defect == BREAK_forget && offset >= w->layout.big && len) {
         return true;
     }
-    memcpy(n->mem + offset, buf, len);
+    efa_copy_in_order(n->mem + offset, buf, len);
     if (w->plan.defect == BREAK_overrun && offset >= w->layout.rx) {
         n->mem[offset + len] ^= 1;
     } else if (w->plan.defect == BREAK_stray_write && !w->defect_done &&

@@ -61,7 +61,7 @@ static void draw_device(Plan *p, Rng *rng)
 {
     static const uint32_t mtus[] = { 256, 512, 1024, 1024, 4096, 8928 };
 
-    p->generation = rng_percent(rng, 10) ? 0 : rng_range(rng, 1, 3);
+    p->generation = rng_percent(rng, 10) ? 0 : rng_range(rng, 1, 4);
     p->mtu = mtus[rng_below(rng, p->nodes > 100 ? 4 : ARRAY_SIZE(mtus))];
     p->rdma_max = p->mtu * rng_range(rng, 1, p->nodes > 100 ? 8 : 64);
     p->rdma_max = MIN(p->rdma_max, 65536);
@@ -70,6 +70,8 @@ static void draw_device(Plan *p, Rng *rng)
     p->timeout = rng_range(rng, 1000, 5000) * SIM_MSEC;
     p->num_qps = rng_range(rng, 1, 3);
     p->depth = 4u << rng_below(rng, 5);
+    p->wqe_size = p->generation >= 3 && rng_percent(rng, 50)
+                  ? EFA_IO_WQE_SIZE_WIDE : EFA_IO_WQE_SIZE;
     p->seed = rng_next(rng);
 }
 
@@ -128,6 +130,7 @@ void plan_quiet(Plan *plan, const Options *opt, unsigned nodes,
         .timeout = 5 * SIM_SEC,
         .num_qps = 1,
         .depth = 16,
+        .wqe_size = EFA_IO_WQE_SIZE,
         .think = 20 * SIM_USEC,
         .burst = 1,
         .size = opt->size >= 0 ? opt->size : 64,

@@ -136,6 +136,7 @@ typedef struct Plan {
     int64_t timeout;            /* until a silent peer is given up */
     unsigned num_qps;           /* the last one is UD if there are several */
     unsigned depth;             /* of each queue */
+    uint32_t wqe_size;
     uint32_t seed;
 
     /* the applications */
@@ -161,6 +162,12 @@ void plan_draw(Plan *plan, const Options *opt, uint64_t seed);
 /* One without faults or variety, for measurements. */
 void plan_quiet(Plan *plan, const Options *opt, unsigned nodes,
                 unsigned peers, unsigned messages);
+/* Bytes that a send can carry in itself. */
+static inline uint32_t plan_inline_max(const Plan *plan)
+{
+    return plan->wqe_size == EFA_IO_WQE_SIZE_WIDE ? EFA_IO_TX_INLINE_MAX_WIDE
+                                                  : EFA_IO_TX_INLINE_MAX;
+}
 const char *sim_fault_name(unsigned index);
 
 /* ---- the ledger ---- */

@@ -205,7 +205,7 @@ static void verbs_create_qp(SimQp *qp)
         .pd = n->pd, .qp_type = qp->type,
         .rq_base_addr = host_dma(qp->rq_ring),
         .send_cq_idx = n->scq.idx, .recv_cq_idx = n->rcq.idx,
-        .send_queue_ring_size = depth * EFA_IO_WQE_SIZE,
+        .send_queue_ring_size = depth * n->w->plan.wqe_size,
         .send_queue_depth = depth,
         .recv_queue_ring_size = qp->rq_descs * EFA_IO_RX_DESC_SIZE,
         .recv_queue_depth = depth, .uar = n->uar);
@@ -347,11 +347,12 @@ void verbs_forget(Node *n)
 void verbs_post_send(SimQp *qp, const EfaIoTxWqe *wqe)
 {
     unsigned depth = qp->node->w->plan.depth;
-    EfaIoTxWqe *slot = (EfaIoTxWqe *)(qp->node->llq + qp->llq) +
-                       qp->sq_pc % depth;
+    uint32_t size = qp->node->w->plan.wqe_size;
+    EfaIoTxMeta *slot = (EfaIoTxMeta *)(qp->node->llq + qp->llq +
+                                        qp->sq_pc % depth * size);
 
-    *slot = *wqe;
-    slot->meta.ctrl2 |= qp->sq_pc / depth & 1;
+    memcpy(slot, wqe, size);
+    slot->ctrl2 |= qp->sq_pc / depth & 1;
     qp->sq_pc++;
 }
 

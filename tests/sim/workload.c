@@ -107,7 +107,7 @@ static uint32_t pick_length(World *w, uint32_t max)
     if (kind < 4) {
         return 0;
     } else if (kind < 30) {
-        return rng_below(&w->rng, MIN(max, EFA_IO_TX_INLINE_MAX) + 1);
+        return rng_below(&w->rng, MIN(max, plan_inline_max(&w->plan)) + 1);
     } else if (kind < 40) {
         return max;
     } else if (kind < 80) {
@@ -178,7 +178,7 @@ static void draft_send(Draft *d)
         draft_imm(d);
         d->wqe.meta.immediate_data = id;
     }
-    if (m->len <= EFA_IO_TX_INLINE_MAX && rng_percent(&w->rng, 60)) {
+    if (m->len <= plan_inline_max(&w->plan) && rng_percent(&w->rng, 60)) {
         d->wqe.meta.ctrl1 |= R_TX_CTRL1_INLINE_MSG_MASK;
         d->wqe.meta.length = m->len;
         pattern_fill(d->wqe.inline_data, id, m->len);
@@ -238,8 +238,15 @@ static bool draft_rdma(Draft *d)
     d->wqe.meta.length = 1;
     d->wqe.rdma.remote = (EfaIoRemoteMem) { m->len, to->mr[MR_WIN].key,
                                             remote, remote >> 32 };
-    d->wqe.rdma.local = buf_desc(big_buf(w, big), m->len,
-                                 n->mr[MR_BIG].key);
+    if (!read && w->plan.wqe_size == EFA_IO_WQE_SIZE_WIDE &&
+        m->len <= EFA_IO_TX_INLINE_MAX_WIDE && rng_percent(&w->rng, 60)) {
+        d->wqe.meta.ctrl1 |= R_TX_CTRL1_INLINE_MSG_MASK;
+        d->wqe.meta.length = m->len;
+        pattern_fill(d->wqe.rdma.inline_data, m->id, m->len);
+    } else {
+        d->wqe.rdma.local = buf_desc(big_buf(w, big), m->len,
+                                     n->mr[MR_BIG].key);
+    }
     n->life_rdma++;
     to->life_rdma++;
     return true;
@@ -306,7 +313,7 @@ static void plant_send(Draft *d, Rng *rng)
     uint32_t mtu = n->w->plan.mtu;
 
     if (FIELD_EX8(d->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
-        d->wqe.meta.length = EFA_IO_TX_INLINE_MAX + 1;
+        d->wqe.meta.length = plan_inline_max(&n->w->plan) + 1;
         plant(d, EFA_IO_COMP_STATUS_LOCAL_ERROR_BAD_LENGTH);
         return;
     }
@@ -335,7 +342,8 @@ static void plant_rdma(Draft *d, Rng *rng)
     Node *n = d->qp->node, *to = d->peer->node;
     EfaIoRdmaReq *req = &d->wqe.rdma;
 
-    if (!d->msg->len) {
+    if (!d->msg->len ||
+        FIELD_EX8(d->wqe.meta.ctrl1, TX_CTRL1, INLINE_MSG)) {
         return;     /* keys of nothing are not looked at */
     }
     switch (rng_below(rng, 5)) {

@@ -63,6 +63,9 @@ EfaCreateCqCmd cq_cmd(Host *h, uint16_t uar, const CqOpts *opts)
     if (opts && opts->sgid) {
         cmd.cq_caps_2 |= R_CQ_CAPS_2_SET_SRC_ADDR_MASK;
     }
+    if (opts && opts->req_id_64) {
+        cmd.cq_caps_2 |= R_CQ_CAPS_2_SQ_COMP_64_BIT_REQ_ID_MASK;
+    }
     if (opts && opts->eq) {
         cmd.cq_caps_1 = R_CQ_CAPS_1_INTERRUPT_MODE_ENABLED_MASK;
         cmd.eqn = opts->eq->eqn;
@@ -201,29 +204,39 @@ EfaCreateQpCmd qp_cmd(Host *h, uint16_t pd, uint16_t uar, EfaQpType type,
                .uar = uar);
 }
 
+Qp *create_qp_cmd_ok(Host *h, EfaCreateQpCmd *cmd, Cq *scq, Cq *rcq)
+{
+    Qp *qp = host_keep(h, g_new0(Qp, 1));
+    EfaCreateQpResp resp;
+
+    admin_ok(h, cmd, &resp, sizeof(resp));
+    *qp = (Qp) {
+        .h = h, .handle = resp.qp_handle, .num = resp.qp_num, .pd = cmd->pd,
+        .uar = cmd->uar, .type = cmd->qp_type, .sq_db = resp.sq_db_offset,
+        .rq_db = resp.rq_db_offset, .llq = resp.llq_descriptors_offset,
+        .send_sub = resp.send_sub_cq_idx, .recv_sub = resp.recv_sub_cq_idx,
+        .rq_ring = cmd->rq_base_addr, .sq_depth = cmd->send_queue_depth,
+        .wqe_size = cmd->send_queue_depth
+                    ? cmd->send_queue_ring_size / cmd->send_queue_depth
+                    : EFA_IO_WQE_SIZE,
+        .rq_descs = cmd->recv_queue_ring_size / EFA_IO_RX_DESC_SIZE,
+        .scq = scq, .rcq = rcq,
+    };
+    g_assert_cmpuint(qp->sq_db / EFA_DB_PAGE_SIZE, ==, qp->uar);
+    g_assert_cmpuint(qp->rq_db / EFA_DB_PAGE_SIZE, ==, qp->uar);
+    g_assert_cmpuint(qp->llq % qp->wqe_size, ==, 0);
+    g_assert_cmpuint(qp->llq + (uint64_t)cmd->send_queue_ring_size, <=,
+                     efa_config_llq_bar_size(&h->cfg));
+    return qp;
+}
+
 Qp *create_qp_ok(Host *h, uint16_t pd, uint16_t uar, EfaQpType type, Cq *scq,
                  Cq *rcq, uint32_t sq_depth, uint32_t rq_descs)
 {
-    Qp *qp = host_keep(h, g_new0(Qp, 1));
     EfaCreateQpCmd cmd = qp_cmd(h, pd, uar, type, scq, rcq, sq_depth,
                                 rq_descs);
-    EfaCreateQpResp resp;
 
-    admin_ok(h, &cmd, &resp, sizeof(resp));
-    g_assert_cmpuint(resp.sq_db_offset / EFA_DB_PAGE_SIZE, ==, uar);
-    g_assert_cmpuint(resp.rq_db_offset / EFA_DB_PAGE_SIZE, ==, uar);
-    g_assert_cmpuint(resp.llq_descriptors_offset % 64, ==, 0);
-    g_assert_cmpuint(resp.llq_descriptors_offset + sq_depth * 64ull, <=,
-                     efa_config_llq_bar_size(&h->cfg));
-    *qp = (Qp) {
-        .h = h, .handle = resp.qp_handle, .num = resp.qp_num, .pd = pd,
-        .uar = uar, .type = type, .sq_db = resp.sq_db_offset,
-        .rq_db = resp.rq_db_offset, .llq = resp.llq_descriptors_offset,
-        .send_sub = resp.send_sub_cq_idx, .recv_sub = resp.recv_sub_cq_idx,
-        .rq_ring = cmd.rq_base_addr, .sq_depth = sq_depth,
-        .rq_descs = rq_descs, .scq = scq, .rcq = rcq,
-    };
-    return qp;
+    return create_qp_cmd_ok(h, &cmd, scq, rcq);
 }
 
 uint8_t qp_modify(Qp *qp, uint32_t mask, EfaQpState state, uint32_t qkey,
@@ -316,7 +329,9 @@ void wqe_inline(EfaIoTxWqe *wqe, const void *data, uint16_t len)
 {
     wqe->meta.ctrl1 |= R_TX_CTRL1_INLINE_MSG_MASK;
     wqe->meta.length = len;
-    memcpy(wqe->inline_data, data, MIN(len, EFA_IO_TX_INLINE_MAX));
+    memcpy(wqe->meta.ctrl1 & R_TX_CTRL1_OP_TYPE_MASK ? wqe->rdma.inline_data
+                                                     : wqe->inline_data,
+           data, MIN(len, EFA_IO_TX_INLINE_MAX_WIDE));
 }
 
 void wqe_imm(EfaIoTxWqe *wqe, uint32_t imm)
@@ -346,11 +361,12 @@ EfaIoTxWqe wqe_rdma(uint8_t op, uint16_t req_id, uint16_t ah,
 
 void sq_put(Qp *qp, const EfaIoTxWqe *wqe)
 {
-    EfaIoTxWqe *slot = (EfaIoTxWqe *)(qp->h->llq + qp->llq) +
-                       qp->sq_pc % qp->sq_depth;
+    EfaIoTxMeta *slot = (EfaIoTxMeta *)(qp->h->llq + qp->llq +
+                                        qp->sq_pc % qp->sq_depth *
+                                        qp->wqe_size);
 
-    *slot = *wqe;
-    slot->meta.ctrl2 |= qp->sq_pc / qp->sq_depth & 1;
+    memcpy(slot, wqe, qp->wqe_size);
+    slot->ctrl2 |= qp->sq_pc / qp->sq_depth & 1;
     qp->sq_pc++;
 }
 

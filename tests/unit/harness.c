@@ -48,7 +48,7 @@ static bool op_dma_write(void *opaque, uint64_t addr, const void *buf,
     if (!bus_access(h, FAULT_WRITE, addr, len)) {
         return false;
     }
-    memcpy(h->mem + (addr - HOST_DMA_BASE), buf, len);
+    efa_copy_in_order(h->mem + (addr - HOST_DMA_BASE), buf, len);
     if (h->logged < G_N_ELEMENTS(h->log)) {
         h->log[h->logged].addr = addr;
         h->log[h->logged].len = len;
@@ -119,9 +119,14 @@ EfaGid test_gid(unsigned n)
 
 EfaConfig test_config(unsigned n)
 {
+    return test_config_of(n, 2);
+}
+
+EfaConfig test_config_of(unsigned n, uint8_t generation)
+{
     EfaConfig cfg;
 
-    efa_config_init(&cfg, 2);
+    efa_config_init(&cfg, generation);
     cfg.gid = test_gid(n);
     cfg.max_llq_size = 65536;
     cfg.reorder = 0;            /* the test decides */
@@ -145,8 +150,9 @@ Host *host_new_raw(const EfaConfig *cfg, Wire *wire, const char *shm_dir)
     Host *h = g_new0(Host, 1);
     GError *err = NULL;
 
-    g_assert_true(efa_config_check(cfg, &err));
     h->cfg = *cfg;
+    efa_config_resolve(&h->cfg);
+    g_assert_true(efa_config_check(&h->cfg, &err));
     h->mem = map_zeroed(HOST_MEM_SIZE);
     h->llq = map_zeroed(efa_config_llq_bar_size(cfg));
     h->used = HOST_PAGE;

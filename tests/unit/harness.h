@@ -80,6 +80,8 @@ typedef struct Host {
 EfaGid test_gid(unsigned n);
 /* Defaults of generation 2, small LLQ, GID fe80::<n>; not checked. */
 EfaConfig test_config(unsigned n);
+/* ... of another one. */
+EfaConfig test_config_of(unsigned n, uint8_t generation);
 /*
  * Created, running, nothing set up. @wire: the fabric, NULL for loopback
  * only. @shm_dir: the real shared memory fabric instead.
@@ -180,6 +182,7 @@ typedef struct CqOpts {
     uint16_t depth;             /* 256 */
     uint8_t entry_size;         /* 32 */
     bool sgid;
+    bool req_id_64;
     Eq *eq;
 } CqOpts;
 
@@ -228,6 +231,7 @@ typedef struct Qp {
     uint16_t recv_sub;
     uint64_t rq_ring;
     uint32_t sq_depth;
+    uint32_t wqe_size;
     uint32_t rq_descs;
     uint16_t sq_pc;
     uint16_t rq_pc;
@@ -238,6 +242,8 @@ typedef struct Qp {
 EfaCreateQpCmd qp_cmd(Host *h, uint16_t pd, uint16_t uar, EfaQpType type,
                       const Cq *scq, const Cq *rcq, uint32_t sq_depth,
                       uint32_t rq_descs);
+/* What @cmd, qp_cmd()'s with changes perhaps, asks for. */
+Qp *create_qp_cmd_ok(Host *h, EfaCreateQpCmd *cmd, Cq *scq, Cq *rcq);
 Qp *create_qp_ok(Host *h, uint16_t pd, uint16_t uar, EfaQpType type, Cq *scq,
                  Cq *rcq, uint32_t sq_depth, uint32_t rq_descs);
 uint8_t qp_modify(Qp *qp, uint32_t mask, EfaQpState state, uint32_t qkey,

@@ -305,7 +305,7 @@ static const Row rows[] = {
     ROW("PD", pd, 99, 5),
     ROW("reserved16_w1", reserved16_w1, 1, 4),
     ROW("reserved16_w5", reserved16_w5, 0x8000, 4),
-    ROW("flags bit 5", flags, 0x2c, 4),
+    ROW("flags bit 5 is the page size's", flags, 0x2c, 5),
     ROW("flags bit 6", flags, 0x4c, 4),
     ROW("pages of 1 byte", flags, 0, 5),
     ROW("pages of 2 KiB", flags, 11, 5),

@@ -54,11 +54,14 @@ static void get_feature(Host *h, uint8_t id, void *out, size_t len)
 static void test_device_attr(void)
 {
     static const uint8_t guid[8] = { 2, 0, 0, 0xff, 0xfe, 0, 0, 9 };
-    /* RDMA read 1, RNR retry 2, RDMA write 8 */
-    static const uint32_t caps[] = { 0, 3, 11, 11 };
+    /*
+     * RDMA read 1, RNR retry 2, data polling 4, RDMA write 8, unsolicited
+     * write receive 0x10, 64-bit request ids 0x400
+     */
+    static const uint32_t caps[] = { 0, 3, 15, 0x41f, 0x41f };
     uint8_t gen;
 
-    for (gen = 0; gen < 4; gen++) {
+    for (gen = 0; gen < EFA_NUM_GENERATIONS; gen++) {
         EfaConfig cfg;
         EfaDeviceAttr a;
         Host *h;
@@ -68,7 +71,7 @@ static void test_device_attr(void)
         memcpy(cfg.guid, guid, 8);
         h = host_new_cfg(&cfg);
         get_feature(h, EFA_ADMIN_DEVICE_ATTR, &a, sizeof(a));
-        g_assert_cmphex(a.supported_features, ==, 0xfe);
+        g_assert_cmphex(a.supported_features, ==, gen < 3 ? 0xfe : 0x2fe);
         g_assert_cmphex(a.page_size_cap, ==, 0x7ffff000);
         g_assert_cmpuint(a.admin_api_version, ==, 1);
         g_assert_cmpuint(a.db_bar, ==, 4);
@@ -77,7 +80,7 @@ static void test_device_attr(void)
         g_assert_cmphex(a.device_caps, ==, caps[gen]);
         g_assert_cmphex(a.max_rdma_size, ==, gen ? 0x40000000 : 0);
         g_assert_cmpmem(a.guid, 8, guid, 8);
-        g_assert_cmpuint(a.max_link_speed_gbps, ==, 100);
+        g_assert_cmpuint(a.max_link_speed_gbps, ==, gen < 3 ? 100 : 400);
         g_assert_cmpuint(a.reserved0 | a.reserved1, ==, 0);
         hosts_free();
     }
@@ -507,7 +510,7 @@ static void test_create_cq(void)
         CQROW("caps_1 bit 4", cq_caps_1, 16, 4),
         CQROW("caps_1 bit 7", cq_caps_1, 128, 4),
         CQROW("virt", cq_caps_1, 64, 3),
-        CQROW("caps_2 bit 6", cq_caps_2, 0x48, 4),
+        CQROW("64-bit ids", cq_caps_2, 0x48, 3),
         CQROW("caps_2 bit 7", cq_caps_2, 0x88, 4),
         CQROW("reserved", reserved, 1, 4),
         CQROW("entries of 0 words", cq_caps_2, 0, 5),

@@ -22,12 +22,11 @@ typedef struct Pair {
 static Pair pair_new_gen(uint8_t gen_a, uint8_t gen_b)
 {
     Pair p = { .w = wire_new() };
-    EfaConfig cfg_a = test_config(1), cfg_b = test_config(2);
+    EfaConfig cfg_a = test_config_of(1, gen_a);
+    EfaConfig cfg_b = test_config_of(2, gen_b);
     Host *a, *b;
     uint32_t i;
 
-    cfg_a.generation = gen_a;
-    cfg_b.generation = gen_b;
     cfg_a.mtu = cfg_b.mtu = MTU;
     a = host_new_raw(&cfg_a, p.w, NULL);
     b = host_new_raw(&cfg_b, p.w, NULL);

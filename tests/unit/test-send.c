@@ -48,14 +48,14 @@ static void test_vector_a(void)
         0x00, 0x00, 0xc0, 0x1f, 0x06, 0x00, 0x30, 0x80,
     };
     Pair p = pair_new(EFA_QP_TYPE_SRD);
-    EfaIoTxWqe wqe;
+    EfaIoTxWqe wqe = { };
     EfaIoRxDesc rx[2];
     EfaIoCdesc e;
     unsigned i;
     /* the vector's numbers are replaced by ours, its layout is not */
     uint64_t addr[2] = { p.a->tx.iova, p.a->tx.iova + 0x1000 };
 
-    memcpy(&wqe, vector, sizeof(wqe));
+    memcpy(&wqe, vector, sizeof(vector));
     g_assert_cmphex(wqe.meta.req_id, ==, 0x0403);
     g_assert_cmphex(wqe.meta.dest_qp_num, ==, 0x12);
     g_assert_cmphex(wqe.meta.ah, ==, 7);
