@@ -20,6 +20,7 @@ typedef struct EfaAdminOp {
     EfaAdminHandler handler;    /* NULL: known, but not offered */
     uint8_t req_size;           /* bytes; the rest of the slot is zero */
     uint8_t flags;
+    int8_t needs;               /* EfaCap; 0, which no command needs: none */
 } EfaAdminOp;
 
 static const EfaAdminOp efa_admin_ops[] = {
@@ -44,7 +45,23 @@ static const EfaAdminOp efa_admin_ops[] = {
     [EFA_ADMIN_DEALLOC_UAR] = { "DEALLOC_UAR", efa_cmd_dealloc_uar, 8 },
     [EFA_ADMIN_CREATE_EQ]   = { "CREATE_EQ", efa_cmd_create_eq, 24 },
     [EFA_ADMIN_DESTROY_EQ]  = { "DESTROY_EQ", efa_cmd_destroy_eq, 8 },
-    [EFA_ADMIN_ALLOC_MR]    = { "ALLOC_MR", NULL, 12 },
+    [EFA_ADMIN_ALLOC_MR]    = { "ALLOC_MR", efa_cmd_alloc_mr, 12,
+                                .needs = EFA_CAP_FAST_REG },
+    [EFA_ADMIN_CREATE_EVENT_COUNTER]  = { "CREATE_EVENT_COUNTER",
+                                          efa_cmd_create_event_counter, 16,
+                                          .needs = EFA_CAP_EVENT_COUNTERS },
+    [EFA_ADMIN_DESTROY_EVENT_COUNTER] = { "DESTROY_EVENT_COUNTER",
+                                          efa_cmd_destroy_event_counter, 8,
+                                          .needs = EFA_CAP_EVENT_COUNTERS },
+    [EFA_ADMIN_ATTACH_EVENT_COUNTER]  = { "ATTACH_EVENT_COUNTER",
+                                          efa_cmd_attach_event_counter, 20,
+                                          .needs = EFA_CAP_EVENT_COUNTERS },
+    [EFA_ADMIN_MODIFY_EVENT_COUNTER]  = { "MODIFY_EVENT_COUNTER",
+                                          efa_cmd_modify_event_counter, 24,
+                                          .needs = EFA_CAP_EVENT_COUNTERS },
+    [EFA_ADMIN_DETACH_EVENT_COUNTER]  = { "DETACH_EVENT_COUNTER",
+                                          efa_cmd_detach_event_counter, 20,
+                                          .needs = EFA_CAP_EVENT_COUNTERS },
 };
 
 EfaAdminStatus efa_admin_fail(EfaAdminCmd *cmd, EfaAdminStatus status,
@@ -94,7 +111,7 @@ static EfaAdminStatus efa_admin_check(EfaCore *core, const EfaAdminOp *op,
         return efa_admin_fail(cmd, EFA_ADMIN_UNKNOWN_ERROR, EFA_EXT_NONE,
                               "the device is in fatal error state");
     }
-    if (!op->handler) {
+    if (!op->handler || (op->needs && !efa_can(core, op->needs))) {
         return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
                               EFA_EXT_NOT_ENABLED, "not offered");
     }

@@ -35,6 +35,12 @@ typedef enum EfaAdminOpcode {
     EFA_ADMIN_CREATE_EQ     = 18,
     EFA_ADMIN_DESTROY_EQ    = 19,
     EFA_ADMIN_ALLOC_MR      = 20,
+    EFA_ADMIN_SERVICE       = 21,
+    EFA_ADMIN_CREATE_EVENT_COUNTER  = 25,
+    EFA_ADMIN_DESTROY_EVENT_COUNTER = 26,
+    EFA_ADMIN_ATTACH_EVENT_COUNTER  = 27,
+    EFA_ADMIN_MODIFY_EVENT_COUNTER  = 28,
+    EFA_ADMIN_DETACH_EVENT_COUNTER  = 29,
 } EfaAdminOpcode;
 
 /* 4.6; errno given by the Linux driver */
@@ -155,6 +161,55 @@ FIELD(QP_EVENTS, REMOTE_WRITE_COMP, 9, 1)
 #define EFA_NUM_QP_EVENTS       10
 #define EFA_QP_EVENTS_ALL       ((1u << EFA_NUM_QP_EVENTS) - 1)
 
+typedef struct QEMU_PACKED EfaCreateEventCounterCmd {
+    EfaAqCommon common;
+    uint16_t uar;
+    uint16_t reserved;
+    uint64_t paddr;
+    uint8_t reserved_tail[48];
+} EfaCreateEventCounterCmd;
+
+typedef struct QEMU_PACKED EfaEventCounterResp {
+    uint32_t cntr_handle;
+    uint32_t reserved;
+} EfaEventCounterResp;
+
+/* DESTROY_EVENT_COUNTER */
+typedef struct QEMU_PACKED EfaEventCounterCmd {
+    EfaAqCommon common;
+    uint32_t cntr_handle;
+    uint8_t reserved_tail[56];
+} EfaEventCounterCmd;
+
+typedef enum EfaCounterAttachType {
+    EFA_COUNTER_ATTACH_QP   = 0,
+} EfaCounterAttachType;
+
+/* ATTACH_EVENT_COUNTER, DETACH_EVENT_COUNTER */
+typedef struct QEMU_PACKED EfaAttachEventCounterCmd {
+    EfaAqCommon common;
+    uint32_t cntr_handle;
+    uint8_t attach_type;
+    uint8_t reserved[3];
+    uint32_t qp_handle;
+    uint32_t events;                    /* QP_EVENTS */
+    uint8_t reserved_tail[44];
+} EfaAttachEventCounterCmd;
+
+typedef enum EfaCounterOp {
+    EFA_COUNTER_SET = 0,
+    EFA_COUNTER_ADD = 1,
+} EfaCounterOp;
+
+typedef struct QEMU_PACKED EfaModifyEventCounterCmd {
+    EfaAqCommon common;
+    uint32_t cntr_handle;
+    uint8_t operation;
+    uint8_t reserved[7];
+    uint64_t value;
+    uint8_t reserved_tail[40];
+} EfaModifyEventCounterCmd;
+
 /* 5.2 */
 FIELD(MODIFY_QP_MASK, QP_STATE, 0, 1)
 FIELD(MODIFY_QP_MASK, CUR_QP_STATE, 1, 1)
@@ -272,6 +327,20 @@ typedef struct QEMU_PACKED EfaDeregMrCmd {
     uint32_t l_key;
     uint8_t reserved_tail[56];
 } EfaDeregMrCmd;
+
+/* 5.18 */
+typedef struct QEMU_PACKED EfaAllocMrCmd {
+    EfaAqCommon common;
+    uint16_t pd;
+    uint16_t reserved1;
+    uint32_t max_pages;
+    uint8_t reserved_tail[52];
+} EfaAllocMrCmd;
+
+typedef struct QEMU_PACKED EfaAllocMrResp {
+    uint32_t l_key;
+    uint32_t r_key;
+} EfaAllocMrResp;
 
 /* 5.9 */
 FIELD(CQ_CAPS_1, RESERVED_LO, 0, 5)
@@ -496,6 +565,12 @@ QEMU_BUILD_BUG_ON(offsetof(EfaAcqEntry, response) != 8);
 QEMU_BUILD_BUG_ON(sizeof(EfaCreateQpCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(EfaCreateQpCmd, uar) != 56);
 QEMU_BUILD_BUG_ON(sizeof(EfaCreateQpResp) != 24);
+QEMU_BUILD_BUG_ON(sizeof(EfaCreateEventCounterCmd) != EFA_AQ_ENTRY_SIZE);
+QEMU_BUILD_BUG_ON(sizeof(EfaEventCounterResp) != 8);
+QEMU_BUILD_BUG_ON(sizeof(EfaEventCounterCmd) != EFA_AQ_ENTRY_SIZE);
+QEMU_BUILD_BUG_ON(sizeof(EfaAttachEventCounterCmd) != EFA_AQ_ENTRY_SIZE);
+QEMU_BUILD_BUG_ON(sizeof(EfaModifyEventCounterCmd) != EFA_AQ_ENTRY_SIZE);
+QEMU_BUILD_BUG_ON(offsetof(EfaModifyEventCounterCmd, value) != 16);
 QEMU_BUILD_BUG_ON(sizeof(EfaModifyQpCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(EfaModifyQpCmd, rnr_retry) != 29);
 QEMU_BUILD_BUG_ON(sizeof(EfaQpHandleCmd) != EFA_AQ_ENTRY_SIZE);
@@ -507,6 +582,7 @@ QEMU_BUILD_BUG_ON(sizeof(EfaRegMrCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(EfaRegMrCmd, mr_length) != 40);
 QEMU_BUILD_BUG_ON(offsetof(EfaRegMrCmd, iova) != 56);
 QEMU_BUILD_BUG_ON(sizeof(EfaRegMrResp) != 12);
+QEMU_BUILD_BUG_ON(sizeof(EfaAllocMrCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(sizeof(EfaDeregMrCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(sizeof(EfaCreateCqCmd) != EFA_AQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(EfaCreateCqCmd, uar) != 26);

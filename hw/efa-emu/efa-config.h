@@ -123,7 +123,7 @@
       "RDMA writes that carry their data in the work request")              \
     X(SQ_64_BIT_REQ_ID, sq_64_bit_req_id, "sq-64-bit-req-id", 3,            \
       "Request ids of 64 bits in send queues")                              \
-    X(EVENT_COUNTERS, event_counters, "event-counters", EFA_CAP_NEVER,                  \
+    X(EVENT_COUNTERS, event_counters, "event-counters", 3,                  \
       "Completion counters in the guest's memory")                          \
     X(EXT_MEM_CQ, ext_mem_cq, "ext-mem-cq", 0,                              \
       "Completion queues in memory that begins anywhere in a page")         \
@@ -136,7 +136,7 @@
       "instead of 12")                                                      \
     X(KNOWN_PEER, known_peer, "known-peer", 0,                              \
       "RDMA only for those to whom we have an address handle")              \
-    X(FAST_REG, fast_reg, "fast-reg", EFA_CAP_NEVER,                                    \
+    X(FAST_REG, fast_reg, "fast-reg", 0,                                    \
       "Regions that kernel users register by work request")                 \
     X(UNIQUE_AH, unique_ah, "unique-ah", EFA_CAP_NEVER,                     \
       "Refuse a second address handle of a PD for one destination")

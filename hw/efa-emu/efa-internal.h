@@ -57,12 +57,13 @@ void efa_table_remove(EfaTable *t, uint32_t index);
 
 typedef struct EfaUar {
     uint32_t index;
-    uint32_t refs;          /* CQs and QPs */
+    uint32_t refs;          /* CQs, QPs and event counters */
 } EfaUar;
 
 typedef struct EfaPd {
     uint32_t index;
     uint32_t refs;          /* MRs, AHs and QPs */
+    uint32_t fast_mrs;
 } EfaPd;
 
 /* A run of pages that are contiguous in DMA address space. */
@@ -80,6 +81,9 @@ typedef struct EfaMr {
     uint64_t page_offset;   /* of iova in the first page */
     uint8_t permissions;
     bool physical;          /* address = DMA address */
+    bool valid;             /* may be used; always, unless it is fast */
+    bool fast;              /* ALLOC_MR's: registered by work request */
+    uint32_t max_pages;     /* ... with so many pages at most */
     uint32_t num_runs;
     EfaMrRun *runs;         /* sorted by offset */
 } EfaMr;
@@ -129,6 +133,15 @@ typedef struct EfaCq {
 } EfaCq;
 
 typedef struct EfaQp EfaQp;
+typedef struct EfaCounterUse EfaCounterUse;
+
+typedef struct EfaCounter {
+    uint32_t index;
+    uint32_t refs;          /* QPs whose events it counts */
+    EfaUar *uar;
+    uint64_t paddr;
+    uint64_t value;
+} EfaCounter;
 
 typedef enum EfaTxState {
     EFA_TX_FREE,
@@ -145,6 +158,7 @@ typedef struct EfaTxMsg {
     EfaAh *ah;              /* from WAITING on */
     EfaTxState state;
     uint8_t op;             /* EfaIoOp */
+    uint32_t number;        /* in its context */
     uint8_t rnr_left;
     uint16_t attempt;       /* how often "not ready" was answered */
     uint32_t length;        /* payload bytes */
@@ -173,6 +187,9 @@ struct EfaQp {
     uint32_t sq_psn;
     uint8_t rnr_retry;
     uint8_t sl;
+
+    EfaCounterUse *counters;
+    unsigned num_counters;
 
     /* send queue */
     uint32_t sq_depth;      /* WQEs */
@@ -208,6 +225,7 @@ typedef struct EfaRxMsg {
     bool has_imm;
     uint8_t opcode;
     uint32_t psn;
+    uint32_t number;        /* of the message in its context */
     EfaPktRdma rdma;        /* RDMA: in host byte order */
 } EfaRxMsg;
 
@@ -288,7 +306,7 @@ struct EfaCore {
     EfaHostInfo host_info;
 
     /* objects */
-    EfaTable uars, pds, mrs, ahs, cqs, eqs, qps;
+    EfaTable uars, pds, mrs, ahs, cqs, eqs, qps, counters;
     uint64_t mr_runs;       /* of all regions: bounds host memory */
     GHashTable *ah_by_dest; /* EfaAh, by PD and GID */
     uint32_t *llq_owner;    /* by QP index: UAR + 1 until DEALLOC_UAR */
@@ -412,6 +430,29 @@ bool efa_mr_read(EfaCore *core, const EfaMr *mr, uint64_t addr, void *buf,
                  size_t len);
 bool efa_mr_write(EfaCore *core, const EfaMr *mr, uint64_t addr,
                   const void *buf, size_t len);
+/* Permissions that a region of this device may have. */
+uint8_t efa_mr_permissions(const EfaCore *core);
+/* Pages of 1 << @shift bytes that a region touches. */
+uint64_t efa_mr_count_pages(uint64_t iova, uint64_t length, uint8_t shift);
+/*
+ * Map the pages of @mr, which has iova and length: their addresses are in
+ * @pages (little-endian), or, NULL, in DMA memory at @list. @cmd: who asks.
+ */
+EfaAdminStatus efa_mr_map(EfaCore *core, EfaAdminCmd *cmd, EfaMr *mr,
+                          uint8_t shift, const uint64_t *pages,
+                          uint64_t list);
+/* Does @key open a region other than @but? */
+bool efa_mr_key_taken(EfaCore *core, uint32_t key, const EfaMr *but);
+
+/* ---- fast-reg.c ---- */
+EfaAdminStatus efa_cmd_alloc_mr(EfaCore *core, EfaAdminCmd *cmd);
+/* The region that @key, whatever the consumer's bits of it, is about. */
+EfaMr *efa_fast_mr_of(const EfaCore *core, uint32_t key);
+/* The one that has this very key. */
+EfaMr *efa_fast_mr_find(const EfaCore *core, uint32_t key);
+/* FAST_REG or FAST_INV of a QP of @pd; the status it completes with. */
+EfaCompStatus efa_fast_execute(EfaCore *core, const EfaPd *pd, uint8_t op,
+                               const EfaIoFastReg *req);
 
 /* ---- eq.c ---- */
 EfaAdminStatus efa_cmd_create_eq(EfaCore *core, EfaAdminCmd *cmd);
@@ -445,6 +486,20 @@ static inline bool efa_qp_can_receive(const EfaQp *qp)
 {
     return qp->state >= EFA_QP_STATE_RTR && qp->state <= EFA_QP_STATE_SQE;
 }
+
+/* ---- counters.c ---- */
+EfaAdminStatus efa_cmd_create_event_counter(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_destroy_event_counter(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_attach_event_counter(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_modify_event_counter(EfaCore *core, EfaAdminCmd *cmd);
+EfaAdminStatus efa_cmd_detach_event_counter(EfaCore *core, EfaAdminCmd *cmd);
+void efa_counter_free(EfaCore *core, EfaCounter *counter);
+/* @event, a bit of QP_EVENTS, has happened to @qp. */
+void efa_counter_event(EfaCore *core, EfaQp *qp, uint32_t event);
+/* Does anybody count it? */
+bool efa_counter_wants(const EfaQp *qp, uint32_t event);
+/* @qp goes. */
+void efa_counters_detach(EfaQp *qp);
 
 /* ---- sq.c ---- */
 void efa_sq_doorbell(EfaCore *core, EfaQp *qp, uint16_t prod);

@@ -96,6 +96,26 @@ typedef struct QEMU_PACKED EfaIoRemoteMem {
     uint32_t buf_addr_hi;
 } EfaIoRemoteMem;
 
+/* 12.3: FAST_REG; FAST_INV has the key only */
+FIELD(FAST_REG_FLAGS, PAGE_SHIFT, 0, 5)
+FIELD(FAST_REG_FLAGS, PBL_MODE, 5, 2)
+FIELD(FAST_REG_FLAGS, RESERVED, 7, 1)
+
+typedef enum EfaFastRegPblMode {
+    EFA_FAST_REG_PBL_INLINE = 0,        /* one page, its address */
+    EFA_FAST_REG_PBL_DIRECT = 1,        /* where the addresses are */
+} EfaFastRegPblMode;
+
+typedef struct QEMU_PACKED EfaIoFastReg {
+    uint32_t lkey;                      /* with the consumer's bits */
+    uint8_t permissions;                /* as in REG_MR */
+    uint8_t flags;
+    uint16_t reserved;
+    uint64_t iova;
+    uint64_t mr_length;
+    uint64_t pbl;
+} EfaIoFastReg;
+
 typedef struct QEMU_PACKED EfaIoRdmaReq {
     EfaIoRemoteMem remote;
     union {
@@ -111,6 +131,7 @@ typedef struct QEMU_PACKED EfaIoTxWqe {
         EfaIoTxBufDesc sgl[EFA_IO_TX_DESC_NUM_BUFS];
         uint8_t inline_data[EFA_IO_TX_INLINE_MAX_WIDE];
         EfaIoRdmaReq rdma;
+        EfaIoFastReg fast_reg;
     };
 } EfaIoTxWqe;
 
@@ -160,6 +181,7 @@ QEMU_BUILD_BUG_ON(offsetof(EfaIoTxMeta, req_id_ex) != 26);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxBufDesc) != 16);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoTxWqe) != EFA_IO_WQE_SIZE_WIDE);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoTxWqe, rdma.local) != 48);
+QEMU_BUILD_BUG_ON(sizeof(EfaIoFastReg) != 32);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoRxDesc) != EFA_IO_RX_DESC_SIZE);
 QEMU_BUILD_BUG_ON(sizeof(EfaIoCdesc) != 32);
 QEMU_BUILD_BUG_ON(offsetof(EfaIoCdesc, req_id_ex) != 6);

@@ -13,7 +13,7 @@
 
 #include "efa-fabric.h"
 
-#define EFA_PKT_VERSION     2
+#define EFA_PKT_VERSION     3
 
 typedef enum EfaPktType {
     EFA_PKT_UD          = 1,    /* unreliable datagram */
@@ -53,7 +53,8 @@ typedef struct QEMU_PACKED EfaPktHdr {
     uint8_t src_gid[16];
     uint8_t dst_gid[16];
     uint32_t checksum;      /* 0 if there is none */
-    uint8_t reserved2[8];
+    uint32_t msg;           /* DATA: number of the message in its context */
+    uint8_t reserved2[4];
 } EfaPktHdr;
 
 /*

@@ -34,6 +34,7 @@ typedef struct EfaTxSeg {
 /* What a responder remembers of the window. */
 typedef struct EfaRxWindow {
     uint64_t ok[EFA_SRD_MAP_WORDS]; /* as in EfaPktAckMap, host byte order */
+    uint64_t counted[EFA_SRD_MAP_WORDS];    /* reads that were counted */
     uint8_t answer[EFA_SRD_WINDOW]; /* 0: none yet; else 1 + status */
 } EfaRxWindow;
 
@@ -58,6 +59,7 @@ struct EfaPeer {
     uint32_t tx_ctx;        /* our context generation */
     uint32_t tx_una;
     uint32_t tx_next;
+    uint32_t tx_msgs;       /* messages so far */
     EfaTxSeg **tx_slot;     /* tx_slots of them, by PSN */
     uint32_t tx_slots;      /* a power of two, or 0 */
     uint64_t tx_map[EFA_SRD_MAP_WORDS]; /* unanswered PSNs */
@@ -95,6 +97,8 @@ struct EfaPeer {
     uint32_t rx_dups;       /* requests that had been answered before */
     EfaRxWindow *rx;        /* once the peer has sent something */
     GQueue reads;           /* EfaReadJob: what waits for room to be sent */
+    GHashTable *writes;     /* bytes to come of writes that are counted, by
+                             * number of the message; NULL: none yet */
 
     /* answers not sent yet */
     bool send_ack;

@@ -181,16 +181,53 @@ static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
     return efa_pbl_read(walk, addr, page_num);
 }
 
-/* Pages that the region touches; a length near 2^64 must not wrap. */
-static uint64_t efa_reg_mr_pages(const EfaRegMrCmd *req)
+/* A length near 2^64 must not wrap. */
+uint64_t efa_mr_count_pages(uint64_t iova, uint64_t length, uint8_t shift)
 {
-    uint64_t length = le64_to_cpu(req->mr_length);
-    uint64_t iova = le64_to_cpu(req->iova);
-    uint8_t shift = FIELD_EX8(req->flags, REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT);
     uint64_t mask = (1ULL << shift) - 1;
 
     return (length >> shift) +
            (((length & mask) + (iova & mask) + mask) >> shift);
+}
+
+static uint64_t efa_reg_mr_pages(const EfaRegMrCmd *req)
+{
+    return efa_mr_count_pages(le64_to_cpu(req->iova),
+                              le64_to_cpu(req->mr_length),
+                              FIELD_EX8(req->flags, REG_MR_FLAGS,
+                                        PHYS_PAGE_SIZE_SHIFT));
+}
+
+EfaAdminStatus efa_mr_map(EfaCore *core, EfaAdminCmd *cmd, EfaMr *mr,
+                          uint8_t shift, const uint64_t *pages, uint64_t list)
+{
+    EfaPblWalk walk = {
+        .core = core, .cmd = cmd, .mr = mr, .page_size = 1ULL << shift,
+        .page_num = efa_mr_count_pages(mr->iova, mr->length, shift),
+    };
+    EfaAdminStatus status;
+
+    mr->page_offset = mr->iova & (walk.page_size - 1);
+    status = pages ? efa_pbl_add(&walk, pages, walk.page_num)
+                   : efa_pbl_read(&walk, list, walk.page_num);
+    if (status != EFA_ADMIN_SUCCESS) {
+        g_clear_pointer(&mr->runs, g_free);
+        mr->num_runs = 0;
+    }
+    return status;
+}
+
+uint8_t efa_mr_permissions(const EfaCore *core)
+{
+    uint8_t allowed = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK;
+
+    if (efa_can(core, EFA_CAP_RDMA_WRITE)) {
+        allowed |= R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK;
+    }
+    if (efa_can(core, EFA_CAP_RDMA_READ)) {
+        allowed |= R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK;
+    }
+    return allowed;
 }
 
 static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
@@ -200,15 +237,9 @@ static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
     uint64_t iova = le64_to_cpu(req->iova);
     uint32_t page_num = le32_to_cpu(req->page_num);
     uint8_t shift = FIELD_EX8(req->flags, REG_MR_FLAGS, PHYS_PAGE_SIZE_SHIFT);
-    uint8_t allowed = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK;
+    uint8_t allowed = efa_mr_permissions(core);
     uint64_t want = efa_reg_mr_pages(req);
 
-    if (efa_can(core, EFA_CAP_RDMA_WRITE)) {
-        allowed |= R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK;
-    }
-    if (efa_can(core, EFA_CAP_RDMA_READ)) {
-        allowed |= R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK;
-    }
     if (req->reserved16_w1 || req->reserved16_w5 ||
         FIELD_EX8(req->flags, REG_MR_FLAGS, RESERVED)) {
         return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
@@ -259,6 +290,7 @@ void efa_mr_free(EfaCore *core, EfaMr *mr)
 {
     core->mr_runs -= mr->num_runs;
     mr->pd->refs--;
+    mr->pd->fast_mrs -= mr->fast;
     efa_table_remove(&core->mrs, mr->index);
     g_free(mr->runs);
     g_free(mr);
@@ -305,8 +337,12 @@ EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd)
     mr->pd = efa_table_get(&core->pds, le16_to_cpu(req->pd));
     mr->pd->refs++;
     core->mr_runs += mr->num_runs;
+    mr->valid = true;
     /* 24 bits: index and a generation that outdates the key on reuse */
-    mr->key = mr->index << 8 | (uint8_t)(core->mrs.gen[mr->index] + 1);
+    do {
+        core->mrs.gen[mr->index]++;
+        mr->key = mr->index << 8 | core->mrs.gen[mr->index];
+    } while (efa_mr_key_taken(core, mr->key, mr));
     resp.l_key = cpu_to_le32(mr->key);
     resp.r_key = cpu_to_le32(mr->key);
     memcpy(cmd->resp, &resp, sizeof(resp));
@@ -320,18 +356,30 @@ static EfaMr *efa_mr_by_key(EfaCore *core, uint32_t key)
 {
     EfaMr *mr = efa_table_get(&core->mrs, key >> 8);
 
-    return mr && mr->key == key ? mr : NULL;
+    return mr && mr->key == key ? mr : efa_fast_mr_find(core, key);
+}
+
+bool efa_mr_key_taken(EfaCore *core, uint32_t key, const EfaMr *but)
+{
+    const EfaMr *mr = efa_table_get(&core->mrs, key >> 8);
+    const EfaMr *fast = efa_fast_mr_find(core, key);
+
+    return (mr && mr != but && mr->key == key) || (fast && fast != but);
 }
 
 EfaAdminStatus efa_cmd_dereg_mr(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaDeregMrCmd *req = (const EfaDeregMrCmd *)&cmd->req;
-    EfaMr *mr = efa_mr_by_key(core, le32_to_cpu(req->l_key));
+    uint32_t key = le32_to_cpu(req->l_key);
+    EfaMr *mr = efa_mr_by_key(core, key);
 
     if (!mr) {
+        /* the consumer may have changed its part of the key since (5.8) */
+        mr = efa_fast_mr_of(core, key);
+    }
+    if (!mr) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
-                              EFA_EXT_UNKNOWN_ID, "key 0x%x",
-                              le32_to_cpu(req->l_key));
+                              EFA_EXT_UNKNOWN_ID, "key 0x%x", key);
     }
     trace_efa_mr_dereg(mr->key);
     efa_mr_free(core, mr);
@@ -343,7 +391,7 @@ EfaMr *efa_mr_find(EfaCore *core, const EfaPd *pd, uint32_t key,
 {
     EfaMr *mr = efa_mr_by_key(core, key);
 
-    if (!mr || mr->pd != pd || (mr->permissions & perm) != perm ||
+    if (!mr || !mr->valid || mr->pd != pd || (mr->permissions & perm) != perm ||
         addr < mr->iova || addr - mr->iova > mr->length ||
         len > mr->length - (addr - mr->iova)) {
         trace_efa_mr_violation(key, addr, len, perm);

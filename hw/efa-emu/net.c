@@ -171,6 +171,7 @@ static void efa_net_dispatch(EfaCore *core, EfaPeer *peer,
         .has_imm = FIELD_EX8(hdr->flags, PKT_FLAGS, HAS_IMM),
         .opcode = hdr->opcode,
         .psn = le32_to_cpu(hdr->psn),
+        .number = le32_to_cpu(hdr->msg),
     };
 
     trace_efa_rx(hdr->type, msg.dst_qpn, msg.src_qpn, msg.length, msg.psn);

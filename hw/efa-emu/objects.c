@@ -41,6 +41,7 @@ void efa_objects_init(EfaCore *core)
     efa_table_init(&core->cqs, cfg->max_cq);
     efa_table_init(&core->eqs, MAX(cfg->max_eq, 1));
     efa_table_init(&core->qps, cfg->max_qp);
+    efa_table_init(&core->counters, cfg->max_event_counters);
     core->ah_by_dest = g_hash_table_new(efa_ah_hash, efa_ah_equal);
     core->llq_owner = g_new0(uint32_t, cfg->max_qp);
 }
@@ -49,6 +50,7 @@ void efa_objects_destroy(EfaCore *core)
 {
     g_hash_table_destroy(core->ah_by_dest);
     g_free(core->llq_owner);
+    efa_table_destroy(&core->counters);
     efa_table_destroy(&core->qps);
     efa_table_destroy(&core->eqs);
     efa_table_destroy(&core->cqs);
@@ -87,6 +89,9 @@ void efa_objects_reset(EfaCore *core)
 
     EACH(qps) {
         efa_qp_free(core, efa_table_get(&core->qps, i));
+    }
+    EACH(counters) {
+        efa_counter_free(core, efa_table_get(&core->counters, i));
     }
     EACH(cqs) {
         efa_cq_free(core, efa_table_get(&core->cqs, i));
@@ -200,7 +205,7 @@ EfaAdminStatus efa_cmd_dealloc_uar(EfaCore *core, EfaAdminCmd *cmd)
     uar = efa_table_get(&core->uars, index);
     if (uar->refs) {
         return efa_admin_fail(cmd, EFA_ADMIN_RESOURCE_BUSY, EFA_EXT_BUSY,
-                              "UAR %u has %u queues", index, uar->refs);
+                              "UAR %u has %u queues and counters", index, uar->refs);
     }
     /* Only now may its send queue windows go to somebody else (1.10). */
     for (i = 0; i < core->cfg.max_qp; i++) {

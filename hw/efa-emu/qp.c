@@ -81,6 +81,7 @@ void efa_qp_free(EfaCore *core, EfaQp *qp)
     if (qp->ready) {
         g_queue_unlink(&core->ready, &qp->ready_link);
     }
+    efa_counters_detach(qp);
     qp->pd->refs--;
     qp->uar->refs--;
     efa_cq_put(core, qp->send_cq);

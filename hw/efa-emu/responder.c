@@ -86,6 +86,59 @@ static EfaCompStatus efa_rx_rdma_check(EfaCore *core, const EfaQp *qp,
                : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS;
 }
 
+/* Writes of one peer under way that are counted. */
+#define EFA_RX_MAX_WRITES   4096
+
+/*
+ * A segment of a write is in place: count the write with its last one. They
+ * come in any order, except that one with immediate data is the last.
+ */
+static void efa_rx_count_write(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg)
+{
+    const uint32_t event = R_QP_EVENTS_REMOTE_WRITE_COMP_MASK;
+    gpointer key = GUINT_TO_POINTER(msg->number);
+    EfaPeer *peer = msg->peer;
+    uint32_t left = msg->rdma.length - msg->length;
+    gpointer before;
+
+    if (!efa_counter_wants(qp, event)) {
+        return;
+    }
+    if (left && !peer->writes) {
+        peer->writes = g_hash_table_new(NULL, NULL);
+    }
+    if (left && g_hash_table_lookup_extended(peer->writes, key, NULL,
+                                             &before)) {
+        left = GPOINTER_TO_UINT(before) - MIN(GPOINTER_TO_UINT(before),
+                                              msg->length);
+    }
+    if (!left || msg->has_imm) {
+        if (peer->writes) {
+            g_hash_table_remove(peer->writes, key);
+        }
+        efa_counter_event(core, qp, event);
+        return;
+    }
+    if (g_hash_table_size(peer->writes) >= EFA_RX_MAX_WRITES) {
+        g_hash_table_remove_all(peer->writes);
+    }
+    g_hash_table_insert(peer->writes, key, GUINT_TO_POINTER(left));
+}
+
+/* A segment of a read was served: count the read with its end, once. */
+static void efa_rx_count_read(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg)
+{
+    const EfaPktRdma *rdma = &msg->rdma;
+    uint32_t slot = EFA_SRD_SLOT(msg->psn);
+    uint64_t *word = &msg->peer->rx->counted[slot / 64];
+
+    if (rdma->offset + rdma->seg_length == rdma->length &&
+        !(*word >> (slot % 64) & 1)) {
+        *word |= 1ull << (slot % 64);
+        efa_counter_event(core, qp, R_QP_EVENTS_REMOTE_READ_COMP_MASK);
+    }
+}
+
 static EfaCompStatus efa_rx_write(EfaCore *core, EfaQp *qp,
                                   const EfaRxMsg *msg)
 {
@@ -111,6 +164,9 @@ static EfaCompStatus efa_rx_write(EfaCore *core, EfaQp *qp,
         efa_rq_notify(core, qp, msg, req_id,
                       ok ? EFA_IO_COMP_STATUS_OK
                          : EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY);
+    }
+    if (ok) {
+        efa_rx_count_write(core, qp, msg);
     }
     return ok ? EFA_IO_COMP_STATUS_OK
               : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS;
@@ -205,6 +261,7 @@ static bool efa_rx_read(EfaCore *core, const EfaRxMsg *msg)
     trace_efa_tx(EFA_PKT_READ_RESP, msg->src_qpn, msg->dst_qpn,
                  rdma->seg_length, msg->psn, 0);
     efa_net_commit(core, peer, len);
+    efa_rx_count_read(core, qp, msg);
     return true;
 }
 
@@ -250,6 +307,7 @@ void efa_rx_forget(EfaPeer *peer)
     while ((link = g_queue_pop_head_link(&peer->reads))) {
         g_free(link->data);
     }
+    g_clear_pointer(&peer->writes, g_hash_table_destroy);
     peer->rx_epoch = 0;
     peer->rx_ctx = 0;
 }
@@ -300,6 +358,7 @@ static void efa_rx_advance(EfaPeer *peer, uint32_t una)
 
         rx->answer[slot] = 0;
         rx->ok[slot / 64] &= ~(1ull << (slot % 64));
+        rx->counted[slot / 64] &= ~(1ull << (slot % 64));
     }
     peer->rx_base = una;
 }

@@ -72,6 +72,9 @@ static void efa_rq_complete(EfaCore *core, EfaQp *qp, EfaIoCdesc *cdesc)
     cdesc->flags = FIELD_DP8(cdesc->flags, CDESC_FLAGS, Q_TYPE,
                              EFA_IO_RECV_QUEUE);
     efa_cq_post(core, qp->recv_cq, qp->recv_sub_cq, cdesc);
+    efa_counter_event(core, qp, cdesc->status == EFA_IO_COMP_STATUS_OK
+                                ? R_QP_EVENTS_RECV_COMP_MASK
+                                : R_QP_EVENTS_RECV_COMP_ERR_MASK);
 }
 
 void efa_rq_flush(EfaCore *core, EfaQp *qp)

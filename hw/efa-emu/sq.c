@@ -25,7 +25,7 @@ static EfaTxMsg *efa_sq_take(EfaQp *qp)
     return msg;
 }
 
-static void efa_sq_release(EfaTxMsg *msg)
+static void efa_sq_release(EfaCore *core, EfaTxMsg *msg)
 {
     EfaQp *qp = msg->qp;
 
@@ -33,6 +33,7 @@ static void efa_sq_release(EfaTxMsg *msg)
     msg->ah = NULL;
     g_queue_push_head_link(&qp->free_msgs, &msg->link);
     qp->outstanding--;
+    efa_sq_mark_ready(core, qp);    /* if the next one waits for the end */
 }
 
 static void efa_sq_count(EfaCore *core, const EfaTxMsg *msg, bool ok)
@@ -50,11 +51,28 @@ static void efa_sq_count(EfaCore *core, const EfaTxMsg *msg, bool ok)
         stats->write_bytes += ok ? msg->length : 0;
         stats->write_wr_err += !ok;
         break;
-    default:
+    case EFA_IO_SEND:
         stats->send_wrs += ok;
         stats->send_bytes += ok ? msg->length : 0;
         break;
+    default:
+        break;
     }
+}
+
+/* The event of QP_EVENTS that is the end of @msg; 0: none. */
+static uint32_t efa_sq_event(const EfaTxMsg *msg, bool ok)
+{
+    static const uint32_t events[][2] = {
+        [EFA_IO_SEND] = { R_QP_EVENTS_SEND_COMP_ERR_MASK,
+                          R_QP_EVENTS_SEND_COMP_MASK },
+        [EFA_IO_RDMA_READ] = { R_QP_EVENTS_READ_COMP_ERR_MASK,
+                               R_QP_EVENTS_READ_COMP_MASK },
+        [EFA_IO_RDMA_WRITE] = { R_QP_EVENTS_WRITE_COMP_ERR_MASK,
+                                R_QP_EVENTS_WRITE_COMP_MASK },
+    };
+
+    return msg->op < ARRAY_SIZE(events) ? events[msg->op][ok] : 0;
 }
 
 void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
@@ -81,13 +99,24 @@ void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
         FIELD_EX8(meta->ctrl2, TX_CTRL2, COMP_REQ)) {
         efa_cq_post(core, qp->send_cq, qp->send_sub_cq, &cdesc);
     }
-    efa_sq_release(msg);
+    efa_counter_event(core, qp, efa_sq_event(
+                          msg, status == EFA_IO_COMP_STATUS_OK));
+    efa_sq_release(core, msg);
+}
+
+/* An invalidation takes effect when all that came before it is done (12.3). */
+static bool efa_sq_fenced(const EfaQp *qp)
+{
+    const EfaTxMsg *next = qp->pending.head->data;
+
+    return next->op == EFA_IO_FAST_INV &&
+           qp->outstanding > qp->pending.length;
 }
 
 void efa_sq_mark_ready(EfaCore *core, EfaQp *qp)
 {
     if (!qp->ready && !g_queue_is_empty(&qp->pending) &&
-        qp->state == EFA_QP_STATE_RTS) {
+        qp->state == EFA_QP_STATE_RTS && !efa_sq_fenced(qp)) {
         qp->ready = true;
         g_queue_push_tail_link(&core->ready, &qp->ready_link);
     }
@@ -189,6 +218,12 @@ static EfaCompStatus efa_sq_check_op(EfaCore *core, const EfaTxMsg *msg)
                     msg->qp->wqe_size == EFA_IO_WQE_SIZE ||
                     !efa_sq_is_inline(msg));
         break;
+    case EFA_IO_FAST_REG:
+    case EFA_IO_FAST_INV:
+        /* the rest is efa_fast_execute()'s */
+        return msg->qp->pd->fast_mrs
+               ? EFA_IO_COMP_STATUS_OK
+               : EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
     default:
         possible = false;
         break;
@@ -208,7 +243,8 @@ static EfaCompStatus efa_sq_check_meta(EfaCore *core, const EfaTxMsg *msg)
     const EfaIoTxMeta *meta = &msg->wqe.meta;
     uint16_t length = le16_to_cpu(meta->length);
     unsigned max_sges = msg->op == EFA_IO_SEND ? core->cfg.max_send_sges
-                                               : EFA_IO_RDMA_NUM_BUFS;
+                        : msg->op <= EFA_IO_RDMA_WRITE ? EFA_IO_RDMA_NUM_BUFS
+                        : 0;
     EfaCompStatus status;
 
     if (!FIELD_EX8(meta->ctrl1, TX_CTRL1, META_DESC) ||
@@ -335,25 +371,47 @@ static void efa_sq_segment(EfaCore *core, EfaTxMsg *msg)
     msg->segs_open = 0;
 }
 
+/* Does it end here, without a word to anybody? */
+static bool efa_sq_is_local(const EfaTxMsg *msg)
+{
+    return msg->op == EFA_IO_FAST_REG || msg->op == EFA_IO_FAST_INV;
+}
+
+/* Section 13, in its order. Sets the message's length; @ah: for whom it is. */
+static EfaCompStatus efa_sq_check(EfaCore *core, EfaTxMsg *msg, EfaAh **ah)
+{
+    EfaCompStatus status = efa_sq_check_meta(core, msg);
+
+    *ah = NULL;
+    if (status != EFA_IO_COMP_STATUS_OK || efa_sq_is_local(msg)) {
+        return status;
+    }
+    *ah = efa_table_get(&core->ahs, le16_to_cpu(msg->wqe.meta.ah));
+    if (!*ah || (*ah)->pd != msg->qp->pd) {
+        return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_AH;
+    }
+    return efa_sq_check_data(core, msg);
+}
+
 static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
 {
     const EfaIoTxMeta *meta = &msg->wqe.meta;
-    EfaCompStatus status = efa_sq_check_meta(core, msg);
-    EfaAh *ah = efa_table_get(&core->ahs, le16_to_cpu(meta->ah));
+    EfaCompStatus status;
+    EfaAh *ah;
 
     trace_efa_send_wqe(msg->qp->num, le16_to_cpu(meta->req_id),
                        meta->ctrl1, meta->ctrl2, le16_to_cpu(meta->ah),
                        le16_to_cpu(meta->dest_qp_num));
-    if (status == EFA_IO_COMP_STATUS_OK &&
-        (!ah || ah->pd != msg->qp->pd)) {
-        status = EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_AH;
-    }
-    if (status == EFA_IO_COMP_STATUS_OK) {
-        status = efa_sq_check_data(core, msg);
+    status = efa_sq_check(core, msg, &ah);
+    if (status == EFA_IO_COMP_STATUS_OK && efa_sq_is_local(msg)) {
+        status = efa_fast_execute(core, msg->qp->pd, msg->op,
+                                  &msg->wqe.fast_reg);
     }
     if (status != EFA_IO_COMP_STATUS_OK) {
         efa_guest_error("QP 0x%x: send request 0x%x fails with status %u",
                         msg->qp->num, le16_to_cpu(meta->req_id), status);
+    }
+    if (status != EFA_IO_COMP_STATUS_OK || efa_sq_is_local(msg)) {
         efa_sq_complete(core, msg, status);
         return;
     }
@@ -395,7 +453,7 @@ static void efa_sq_end(EfaCore *core, EfaTxMsg *msg, bool completion)
     if (completion) {
         efa_sq_complete(core, msg, EFA_IO_COMP_STATUS_FLUSHED);
     } else {
-        efa_sq_release(msg);
+        efa_sq_release(core, msg);
     }
 }
 

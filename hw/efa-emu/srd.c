@@ -99,6 +99,7 @@ static void efa_seg_header(EfaCore *core, const EfaTxSeg *seg, EfaPktHdr *hdr)
         hdr->ctx = cpu_to_le32(peer->tx_ctx);
         hdr->psn = cpu_to_le32(seg->psn);
         hdr->una = cpu_to_le32(peer->tx_una);
+        hdr->msg = cpu_to_le32(msg->number);
     }
 }
 
@@ -334,6 +335,7 @@ void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
     EfaSendResult result = EFA_SEND_NO_ROOM;
     int64_t now;
 
+    msg->number = peer->tx_msgs++;
     if (g_queue_is_empty(efa_srd_queue(msg))) {
         result = efa_srd_send_one(core, msg);
         if (result == EFA_SEND_STOP) {

@@ -56,9 +56,9 @@ static void test_device_attr(void)
     static const uint8_t guid[8] = { 2, 0, 0, 0xff, 0xfe, 0, 0, 9 };
     /*
      * RDMA read 1, RNR retry 2, data polling 4, RDMA write 8, unsolicited
-     * write receive 0x10, 64-bit request ids 0x400
+     * write receive 0x10, event counters 0x20, 64-bit request ids 0x400
      */
-    static const uint32_t caps[] = { 0, 3, 15, 0x41f, 0x41f };
+    static const uint32_t caps[] = { 0, 3, 15, 0x43f, 0x43f };
     uint8_t gen;
 
     for (gen = 0; gen < EFA_NUM_GENERATIONS; gen++) {

@@ -94,7 +94,7 @@ static void test_data_format(void)
     g_assert_cmpuint(p->hdr.psn, ==, p->hdr.una);
     g_assert_cmpmem(p->hdr.src_gid, 16, test_gid(1).raw, 16);
     g_assert_cmpmem(p->hdr.dst_gid, 16, test_gid(2).raw, 16);
-    g_assert_cmpmem(p->hdr.reserved2, 8, zero, 8);
+    g_assert_cmpmem(p->hdr.reserved2, 4, zero, 4);
     g_assert_cmpmem(p->data + sizeof(EfaPktHdr), 5, "hello", 5);
     assert_cq_empty(l.e->scq);
     lone_ack(&l, p, EPOCH, 0);
