@@ -165,6 +165,22 @@ static void efa_set_fatal(EfaCore *core, const char *why)
     }
 }
 
+/* 12.4: CRC-16/USB of the whole entry, with 0 in place of the checksum. */
+static uint16_t efa_admin_checksum(const void *entry, size_t len)
+{
+    const uint8_t *p = entry;
+    uint16_t crc = UINT16_MAX;
+    unsigned bit;
+
+    while (len--) {
+        crc ^= *p++;
+        for (bit = 0; bit < 8; bit++) {
+            crc = crc & 1 ? crc >> 1 ^ 0xa001 : crc >> 1;
+        }
+    }
+    return ~crc;
+}
+
 static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
                                EfaAdminStatus status)
 {
@@ -183,6 +199,12 @@ static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
     if (status == EFA_ADMIN_SUCCESS) {
         memcpy(cqe.response, cmd->resp, sizeof(cqe.response));
     }
+    if (core->cfg.admin_version >= EFA_ADMIN_VERSION_CHECKSUM) {
+        /* older drivers read neither it nor what it takes the place of */
+        cqe.checksum = 0;
+        cqe.reserved = 0;
+        cqe.checksum = cpu_to_le16(efa_admin_checksum(&cqe, sizeof(cqe)));
+    }
     acq->prod++;
     trace_efa_admin_complete(cmd->name,
                              le16_to_cpu(cqe.command), status, cmd->ext);
@@ -194,6 +216,34 @@ static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
     efa_admin_irq(core, acq->vector);
 }
 
+/* A command in either form becomes one of 64 bytes; the rest is not used. */
+static EfaAdminStatus efa_admin_decode(EfaAdminCmd *cmd, EfaAqEntryV2 *entry,
+                                       size_t size)
+{
+    uint16_t checksum = le16_to_cpu(entry->checksum);
+    size_t i;
+
+    if (size == sizeof(cmd->req)) {
+        memcpy(&cmd->req, entry, sizeof(cmd->req));
+        return EFA_ADMIN_SUCCESS;
+    }
+    cmd->req.common = entry->common;
+    memcpy(cmd->req.data, entry->payload, sizeof(cmd->req.data));
+    entry->checksum = 0;
+    if (checksum != efa_admin_checksum(entry, sizeof(*entry))) {
+        return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST, EFA_EXT_NONE,
+                              "checksum 0x%04x", checksum);
+    }
+    for (i = sizeof(cmd->req.data); i < sizeof(entry->payload); i++) {
+        if (entry->payload[i]) {
+            return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                                  EFA_EXT_RESERVED_SET,
+                                  "byte %zu of the payload is not zero", i);
+        }
+    }
+    return EFA_ADMIN_SUCCESS;
+}
+
 void efa_admin_run(EfaCore *core)
 {
     EfaAdminRing *aq = &core->aq;
@@ -203,9 +253,11 @@ void efa_admin_run(EfaCore *core)
     core->admin_pages = 0;
     while (aq->live && core->acq.live && (uint16_t)aq->cons != aq->prod &&
            core->ops->dma_enabled(core->opaque)) {
-        uint32_t slot = aq->cons & (aq->depth - 1);
+        uint64_t addr = aq->base +
+            (uint64_t)(aq->cons & (aq->depth - 1)) * aq->entry_size;
         uint8_t phase = !((aq->cons / aq->depth) & 1);
-        EfaAdminCmd cmd = { };
+        EfaAdminCmd cmd = { .name = "command" };
+        EfaAqEntryV2 entry;
         EfaAdminStatus status;
 
         if (commands++ == EFA_ADMIN_BUDGET ||
@@ -214,20 +266,22 @@ void efa_admin_run(EfaCore *core)
             core->admin_left = true;
             return;
         }
-        if (!efa_dma_read(core, aq->base + slot * EFA_AQ_ENTRY_SIZE, &cmd.req,
-                          sizeof(cmd.req))) {
+        if (!efa_dma_read(core, addr, &entry, aq->entry_size)) {
             efa_set_fatal(core, "the AQ cannot be read");
             return;
         }
-        if (FIELD_EX8(cmd.req.common.flags, AQ_COMMON, PHASE) != phase) {
-            efa_guest_error("AQ slot %u announced but not written: phase",
-                            slot);
+        if (FIELD_EX8(entry.common.flags, AQ_COMMON, PHASE) != phase) {
+            efa_guest_error("AQ entry %u announced but not written: phase",
+                            aq->cons);
             return;
         }
         aq->cons = (uint16_t)(aq->cons + 1);
-        trace_efa_admin_cmd(cmd.req.common.opcode,
-                            le16_to_cpu(cmd.req.common.command_id));
-        status = efa_admin_execute(core, &cmd);
+        trace_efa_admin_cmd(entry.common.opcode,
+                            le16_to_cpu(entry.common.command_id));
+        status = efa_admin_decode(&cmd, &entry, aq->entry_size);
+        if (status == EFA_ADMIN_SUCCESS) {
+            status = efa_admin_execute(core, &cmd);
+        }
         efa_admin_complete(core, &cmd, status);
     }
 }

@@ -198,6 +198,7 @@ static bool efa_config_check_limits(const EfaConfig *cfg, GError **errp)
         { "max-rdma-size", cfg->max_rdma_size, EFA_MAX_MTU, 1u << 30 },
         { "max-event-counters", cfg->max_event_counters, 1, 65536 },
         { "max-sl", cfg->max_sl, 0, 255 },
+        { "admin-version", cfg->admin_version, 1, 3 },
         { "event-counter-max", cfg->event_counter_max, 1, UINT64_MAX },
         { "reset-timeout-ms", cfg->reset_timeout_ms, 100, 3100, false, 100 },
         { "admin-timeout-ms", cfg->admin_timeout_ms, 0, 1500, false, 100 },

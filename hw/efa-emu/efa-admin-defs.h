@@ -94,12 +94,38 @@ typedef struct QEMU_PACKED EfaAqEntry {
     uint8_t data[60];
 } EfaAqEntry;
 
+/* 12.4: what the VERSION register says the admin queues have */
+typedef enum EfaAdminVersion {
+    EFA_ADMIN_VERSION_LEGACY    = 1,
+    EFA_ADMIN_VERSION_CHECKSUM  = 2,    /* completions have one */
+    EFA_ADMIN_VERSION_V2        = 3,    /* and so may commands */
+} EfaAdminVersion;
+
+#define EFA_AQ_ENTRY_SIZE_V2    128
+
+/* The form of a command with a checksum; the payload begins where data does above */
+typedef struct QEMU_PACKED EfaAqEntryV2 {
+    EfaAqCommon common;
+    uint16_t checksum;
+    uint8_t payload_ver;
+    uint8_t reserved[5];
+    uint8_t payload[116];
+} EfaAqEntryV2;
+
 typedef struct QEMU_PACKED EfaAcqEntry {
     uint16_t command;
     uint8_t status;
     uint8_t flags;                      /* bit 0: phase */
-    uint16_t extended_status;
-    uint16_t sq_head_indx;
+    union {
+        struct QEMU_PACKED {
+            uint16_t extended_status;
+            uint16_t sq_head_indx;
+        };
+        struct QEMU_PACKED {            /* from admin version 2 on */
+            uint16_t checksum;
+            uint16_t reserved;
+        };
+    };
     uint8_t response[56];
 } EfaAcqEntry;
 
@@ -560,6 +586,8 @@ typedef struct QEMU_PACKED EfaEqe {
 } EfaEqe;
 
 QEMU_BUILD_BUG_ON(sizeof(EfaAqEntry) != EFA_AQ_ENTRY_SIZE);
+QEMU_BUILD_BUG_ON(sizeof(EfaAqEntryV2) != EFA_AQ_ENTRY_SIZE_V2);
+QEMU_BUILD_BUG_ON(offsetof(EfaAqEntryV2, payload) != 12);
 QEMU_BUILD_BUG_ON(sizeof(EfaAcqEntry) != EFA_ACQ_ENTRY_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(EfaAcqEntry, response) != 8);
 QEMU_BUILD_BUG_ON(sizeof(EfaCreateQpCmd) != EFA_AQ_ENTRY_SIZE);

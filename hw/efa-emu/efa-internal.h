@@ -255,6 +255,7 @@ typedef struct EfaAdminRing {
     bool live;
     uint64_t base;
     uint16_t depth;
+    uint16_t entry_size;
     uint8_t vector;
     uint32_t prod;
     uint32_t cons;

@@ -42,6 +42,7 @@ static void efa_ring_setup(EfaCore *core, EfaAdminRing *ring, const char *name,
     ring->live = true;
     ring->base = base;
     ring->depth = depth;
+    ring->entry_size = entry_size;
     ring->vector = vector;
     trace_efa_ring_setup(name, base, depth, vector);
 }
@@ -58,11 +59,14 @@ static void efa_rings_check(EfaCore *core)
 
 static void efa_write_aq_caps(EfaCore *core, uint32_t value)
 {
+    uint32_t size = FIELD_EX32(value, AQ_CAPS, AQ_ENTRY_SIZE);
+    bool wide = size == EFA_AQ_ENTRY_SIZE_V2 &&
+                core->cfg.admin_version >= EFA_ADMIN_VERSION_V2;
+
     efa_ring_setup(core, &core->aq, "AQ",
                    efa_reg_pair(core, R_AQ_BASE_LO, R_AQ_BASE_HI),
                    FIELD_EX32(value, AQ_CAPS, AQ_DEPTH),
-                   FIELD_EX32(value, AQ_CAPS, AQ_ENTRY_SIZE),
-                   EFA_AQ_ENTRY_SIZE, 0);
+                   size, wide ? EFA_AQ_ENTRY_SIZE_V2 : EFA_AQ_ENTRY_SIZE, 0);
     efa_rings_check(core);
 }
 
@@ -168,9 +172,8 @@ static void efa_write_latch(EfaCore *core, uint32_t value)
     /* the value is kept by efa_reg_write(), nothing else happens */
 }
 
-/* VERSION 0.1 is the one that every driver accepts (12.4). */
 static const EfaRegInfo efa_regs[EFA_REGS_END / 4] = {
-    RO(VERSION, 0x00000001),
+    RO(VERSION, 0),
     RO(CONTROLLER_VERSION, 0x01000001),
     RO(CAPS, EFA_DMA_ADDR_WIDTH << R_CAPS_DMA_ADDR_WIDTH_SHIFT),
     RO(DEV_STS, R_DEV_STS_READY_MASK),
@@ -243,6 +246,8 @@ void efa_reset_locked(EfaCore *core)
     for (i = 0; i < ARRAY_SIZE(efa_regs); i++) {
         core->regs[i] = efa_regs[i].reset;
     }
+    core->regs[R_VERSION] = FIELD_DP32(0, VERSION, MINOR_VERSION,
+                                       core->cfg.admin_version);
     caps = &core->regs[R_CAPS];
     *caps = FIELD_DP32(*caps, CAPS, RESET_TIMEOUT,
                        core->cfg.reset_timeout_ms / 100);

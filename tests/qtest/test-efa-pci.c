@@ -374,7 +374,7 @@ static void test_help(void)
         "keep-alive-ms", "netdev", "path-mtu", "impair", "max-rdma-size",
         "reorder", "seed", "guid", "inline-size", "inline-size-ex",
         "page-size-cap", "max-event-counters", "event-counter-max", "max-sl",
-        "max-tx-batch", "min-sq-depth", "hint-mmio-read-ms",
+        "max-tx-batch", "min-sq-depth", "admin-version", "hint-mmio-read-ms",
         "hint-watchdog-ms", "hint-admin-timeout", "hint-poll-interval-ms",
         "reset-timeout-ms", "admin-timeout-ms", "rdma-read", "rnr-retry",
         "rdma-write", "data-polling-128", "unsolicited-write-recv",

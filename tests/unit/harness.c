@@ -374,16 +374,22 @@ static uint64_t zeroed_ring(Host *h, uint64_t old, size_t size)
     return ring;
 }
 
+static uint32_t aq_entry_size(const Host *h)
+{
+    return h->cfg.admin_version >= EFA_ADMIN_VERSION_V2 ? EFA_AQ_ENTRY_SIZE_V2
+                                                        : 64;
+}
+
 void host_admin_init(Host *h)
 {
-    h->aq = zeroed_ring(h, h->aq, AQ_DEPTH * 64);
+    h->aq = zeroed_ring(h, h->aq, AQ_DEPTH * EFA_AQ_ENTRY_SIZE_V2);
     h->acq = zeroed_ring(h, h->acq, AQ_DEPTH * 64);
     h->aenq = zeroed_ring(h, h->aenq, AENQ_DEPTH * 64);
     h->aq_prod = 0;
     h->acq_cons = 0;
     h->aenq_cons = 0;
     reg_write_pair(h, A_AQ_BASE_LO, h->aq);
-    reg_write(h, A_AQ_CAPS, 64 << 16 | AQ_DEPTH);
+    reg_write(h, A_AQ_CAPS, aq_entry_size(h) << 16 | AQ_DEPTH);
     reg_write_pair(h, A_ACQ_BASE_LO, h->acq);
     reg_write(h, A_ACQ_CAPS, 64 << 16 | AQ_DEPTH);
     reg_write(h, A_INTR_MASK, 0);
@@ -406,16 +412,43 @@ void db_write(Host *h, uint32_t offset, uint32_t value)
 
 /* ---- admin queue ---- */
 
+/* Bit by bit, from the end of the definition (CRC-16/USB) to its beginning. */
+uint16_t admin_crc(const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    uint32_t crc = 0xffff;
+    size_t i;
+
+    for (i = 0; i < len * 8; i++) {
+        unsigned in = (p[i / 8] >> (i % 8) ^ crc) & 1;
+
+        crc >>= 1;
+        if (in) {
+            crc ^= 0xa001;
+        }
+    }
+    return crc ^ 0xffff;
+}
+
 void aq_put(Host *h, EfaAqEntry *cmd)
 {
     uint16_t pc = h->aq_prod++;
-    EfaAqEntry *slot = (EfaAqEntry *)host_ptr(h, h->aq) + pc % AQ_DEPTH;
+    uint32_t size = aq_entry_size(h);
+    uint8_t *slot = (uint8_t *)host_ptr(h, h->aq) + pc % AQ_DEPTH * size;
 
     /* an id as new drivers make it: nothing to do with the slot */
     h->cmd_id = (h->cmd_id * 5 + 0x123) & 0xfff;
     cmd->common.command_id = h->cmd_id;
     cmd->common.flags = (cmd->common.flags & ~1) | !(pc / AQ_DEPTH & 1);
-    *slot = *cmd;
+    if (size == sizeof(*cmd)) {
+        memcpy(slot, cmd, size);
+    } else {
+        EfaAqEntryV2 wide = { .common = cmd->common };
+
+        memcpy(wide.payload, cmd->data, sizeof(cmd->data));
+        wide.checksum = admin_crc(&wide, sizeof(wide));
+        memcpy(slot, &wide, size);
+    }
 }
 
 void aq_ring(Host *h)
@@ -430,6 +463,14 @@ bool acq_take(Host *h, EfaAcqEntry *out)
         return false;
     }
     g_assert_cmphex(out->flags & ~1, ==, 0);
+    if (h->cfg.admin_version >= EFA_ADMIN_VERSION_CHECKSUM) {
+        uint16_t checksum = out->checksum;
+
+        out->checksum = 0;
+        g_assert_cmphex(checksum, ==, admin_crc(out, sizeof(*out)));
+        g_assert_cmphex(out->reserved, ==, 0);
+        out->sq_head_indx = h->acq_cons + 1;
+    }
     h->acq_cons++;
     return true;
 }

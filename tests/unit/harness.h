@@ -122,6 +122,8 @@ void host_probe(Host *h);
 void db_write(Host *h, uint32_t offset, uint32_t value);
 
 /* ---- admin queue ---- */
+/* The checksum that entries have from admin version 2 on. */
+uint16_t admin_crc(const void *data, size_t len);
 /* Write the next AQ entry, id and phase included, without the doorbell. */
 void aq_put(Host *h, EfaAqEntry *cmd);
 void aq_ring(Host *h);

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "harness.h"
+#include "efa-internal.h"
 
 static Host *half_host(void)
 {
@@ -530,6 +531,87 @@ static void test_fuzz(void)
     hosts_free();
 }
 
+/* ---- versions of the protocol (12.4) ---- */
+
+static void test_versions(void)
+{
+    unsigned version;
+
+    g_assert_cmphex(admin_crc("123456789", 9), ==, 0xb4c8);
+    for (version = 1; version <= 3; version++) {
+        EfaConfig cfg = test_config(1);
+        EfaIoTxWqe wqe;
+        Host *h;
+        End *e;
+
+        cfg.admin_version = version;
+        h = host_new_cfg(&cfg);
+        g_assert_cmphex(reg_read(h, A_VERSION), ==, version);
+        /* all that it takes to send, and more than a lap of the rings */
+        e = end_new(h, EFA_QP_TYPE_SRD);
+        wqe = wqe_send(1, create_ah_ok(h, e->pd, test_gid(1)), e->qp->num);
+        wqe_inline(&wqe, "x", 1);
+        rq_post(e->qp, 1, &e->rx, 0, 8);
+        sq_post(e->qp, &wqe);
+        g_assert_cmpuint(cq_next(e->scq).status, ==, 0);
+        while (h->aq_prod < 3 * AQ_DEPTH) {
+            reg_buf(h, e->pd, 5 * HOST_PAGE, 0);
+        }
+        g_assert_cmpuint(id_cmd(h, EFA_ADMIN_DEALLOC_PD, e->pd), ==, 7);
+        hosts_free();
+    }
+}
+
+/* A command of 128 bytes that is damaged, or has more than we know. */
+static void test_bad_wide(void)
+{
+    EfaConfig cfg = test_config(1);
+    EfaAqEntry cmd = CMD(EfaAqEntry, EFA_ADMIN_ALLOC_PD);
+    EfaAqEntryV2 *slot;
+    EfaAcqEntry cqe;
+    unsigned i;
+    Host *h;
+
+    cfg.admin_version = 3;
+    h = host_new_cfg(&cfg);
+    for (i = 0; i < 2; i++) {
+        slot = (EfaAqEntryV2 *)host_ptr(h, h->aq) + h->aq_prod;
+        aq_put(h, &cmd);
+        slot->payload[60 + i * 55] = 1;
+        if (i) {
+            slot->checksum = 0;
+            slot->checksum = admin_crc(slot, sizeof(*slot));
+        }
+        aq_ring(h);
+        g_assert_true(acq_take(h, &cqe));
+        g_assert_cmphex(cqe.command, ==, h->cmd_id);
+        g_assert_cmpuint(cqe.status, ==, EFA_ADMIN_MALFORMED_REQUEST);
+    }
+    alloc_pd_ok(h);
+    hosts_free();
+}
+
+/* The size of entries is the version's. */
+static void test_entry_sizes(void)
+{
+    unsigned version;
+
+    for (version = 1; version <= 3; version++) {
+        EfaConfig cfg = test_config(1);
+        Host *h;
+
+        cfg.admin_version = version;
+        h = host_new_cfg(&cfg);
+        reg_write(h, A_AQ_CAPS, 128 << 16 | AQ_DEPTH);
+        g_assert_cmpint(h->core->aq.live, ==, version == 3);
+        reg_write(h, A_AQ_CAPS, 64 << 16 | AQ_DEPTH);
+        g_assert_true(h->core->aq.live);
+        reg_write(h, A_AQ_CAPS, 96 << 16 | AQ_DEPTH);
+        g_assert_false(h->core->aq.live);
+        hosts_free();
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -549,5 +631,8 @@ int main(int argc, char **argv)
     g_test_add_func("/admin/ring-faults", test_ring_faults);
     g_test_add_func("/admin/reset-waiting", test_reset_waiting);
     g_test_add_func("/admin/fuzz", test_fuzz);
+    g_test_add_func("/admin/versions", test_versions);
+    g_test_add_func("/admin/bad-wide", test_bad_wide);
+    g_test_add_func("/admin/entry-sizes", test_entry_sizes);
     return g_test_run();
 }

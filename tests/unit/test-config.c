@@ -93,6 +93,7 @@ static void test_limits(void)
     BAD(max_llq_size, 32768, "max-llq-size=32768");
     BAD(max_rdma_size, (1u << 30) + 1, "max-rdma-size=");
     BAD(max_event_counters, 65537, "max-event-counters=65537");
+    BAD(admin_version, 4, "admin-version=4");
     BAD(max_sl, 256, "max-sl=256");
     BAD(event_counter_max, 0, "event-counter-max=0");
     BAD(reset_timeout_ms, 3200, "reset-timeout-ms=3200");
