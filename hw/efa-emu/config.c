@@ -24,7 +24,6 @@ typedef struct EfaGeneration {
     .max_rq_depth = 8192,                       \
     .max_cq = EFA_DB_MAX_CQS,                   \
     .max_cq_depth = 32768,                      \
-    .sub_cqs_per_cq = 1,                        \
     .max_send_sges = EFA_IO_TX_DESC_NUM_BUFS,   \
     .max_recv_sges = 2,                         \
     .inline_size = EFA_IO_TX_INLINE_MAX,        \
@@ -43,11 +42,11 @@ typedef struct EfaGeneration {
                 .max_llq_size = 4096 * EFA_IO_WQE_SIZE_WIDE
 
 static const EfaGeneration efa_generations[EFA_NUM_GENERATIONS] = {
-    [0] = { COMMON, NARROW, .link_speed_gbps = 100 },
-    [1] = { COMMON, NARROW, .link_speed_gbps = 100 },
-    [2] = { COMMON, NARROW, .link_speed_gbps = 100 },
-    [3] = { COMMON, WIDE, .link_speed_gbps = 400 },
-    [4] = { COMMON, WIDE, .link_speed_gbps = 400 },
+    [0] = { COMMON, NARROW, .link_speed_gbps = 100, .sub_cqs_per_cq = 2 },
+    [1] = { COMMON, NARROW, .link_speed_gbps = 100, .sub_cqs_per_cq = 1 },
+    [2] = { COMMON, NARROW, .link_speed_gbps = 100, .sub_cqs_per_cq = 1 },
+    [3] = { COMMON, WIDE, .link_speed_gbps = 400, .sub_cqs_per_cq = 1 },
+    [4] = { COMMON, WIDE, .link_speed_gbps = 400, .sub_cqs_per_cq = 1 },
 };
 
 /* A capability is of no use without another. */

@@ -39,6 +39,7 @@ static void node_config(const Node *n, EfaConfig *cfg)
     cfg->max_sq_depth = SIM_MAX_DEPTH;
     cfg->max_rq_depth = 2 * SIM_MAX_DEPTH;
     cfg->max_cq = 2;
+    cfg->sub_cqs_per_cq = 1;
     cfg->max_cq_depth = SIM_MAX_DEPTH * SIM_MAX_QPS;
     cfg->max_mr = 16;
     cfg->max_pd = 1;

@@ -146,6 +146,77 @@ static void test_one_by_one(void)
                     ==, 1u << EFA_CAP_RDMA_WRITE);
 }
 
+/* ---- docs/device.md has these tables ---- */
+
+static char *limits_table(void)
+{
+    GString *out = g_string_new("|---|---|---|---|---|---|\n");
+    EfaConfig cfg[EFA_NUM_GENERATIONS];
+    unsigned gen;
+
+    for (gen = 0; gen < EFA_NUM_GENERATIONS; gen++) {
+        efa_config_init(&cfg[gen], gen);
+    }
+#define X(_type, _field, _name, ...)                                    \
+    g_string_append_printf(out, "| `%s` |", _name);                     \
+    for (gen = 0; gen < EFA_NUM_GENERATIONS; gen++) {                   \
+        g_string_append_printf(out, !strcmp(_name, "page-size-cap")     \
+                               ? " 0x%" PRIx64 " |" : " %" PRIu64 " |", \
+                               (uint64_t)cfg[gen]._field);              \
+    }                                                                   \
+    g_string_append_c(out, '\n');
+    EFA_CONFIG_GENERATION_LIMITS(X)
+#undef X
+    return g_string_free(out, FALSE);
+}
+
+static char *constants_table(void)
+{
+    GString *out = g_string_new("|---|---|---|\n");
+
+#define X(_type, _field, _name, _value, _text)                          \
+    g_string_append_printf(out, "| `%s` | %" PRIu64 " | %s |\n", _name, \
+                           (uint64_t)_value, _text);
+    EFA_CONFIG_LIMITS(X)
+#undef X
+    return g_string_free(out, FALSE);
+}
+
+static char *caps_table(void)
+{
+    GString *out = g_string_new("|---|---|---|\n");
+
+#define X(_id, _field, _name, _since, _text)                            \
+    g_string_append_printf(out, "| `%s` | ", _name);                    \
+    if (_since == EFA_CAP_NEVER) {                                      \
+        g_string_append(out, "none");                                   \
+    } else {                                                            \
+        g_string_append_printf(out, "%u", _since);                      \
+    }                                                                   \
+    g_string_append_printf(out, " | %s |\n", _text);
+    EFA_CONFIG_CAPS(X)
+#undef X
+    return g_string_free(out, FALSE);
+}
+
+static void test_documented(void)
+{
+    char *(*const tables[])(void) = {
+        limits_table, constants_table, caps_table,
+    };
+    g_autofree char *text = NULL;
+    unsigned i;
+
+    g_assert_true(g_file_get_contents(DEVICE_MD, &text, NULL, NULL));
+    for (i = 0; i < G_N_ELEMENTS(tables); i++) {
+        g_autofree char *table = tables[i]();
+
+        if (!strstr(text, table)) {
+            g_error("%s does not have this table:\n%s", DEVICE_MD, table);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -154,5 +225,6 @@ int main(int argc, char **argv)
     g_test_add_func("/config/limits", test_limits);
     g_test_add_func("/config/needs", test_needs);
     g_test_add_func("/config/one-by-one", test_one_by_one);
+    g_test_add_func("/config/documented", test_documented);
     return g_test_run();
 }
