@@ -35,10 +35,15 @@ static inline void efa_copy_in_order(void *to, const void *from, size_t len)
     uint8_t *d = to;
     size_t n;
 
-    for (; len; d += n, s += n, len -= n) {
+    while (len) {
         uintptr_t at = (uintptr_t)d;
 
-        if (len >= 16 && at % 16 == 0) {
+        if (len >= 64 && at % 16 == 0) {
+            for (n = 0; n < 64; n += 16) {
+                *(Piece *)(d + n) = *(const AnyPiece *)(s + n);
+                smp_wmb();
+            }
+        } else if (len >= 16 && at % 16 == 0) {
             n = 16;
             *(Piece *)d = *(const AnyPiece *)s;
         } else if (len >= 8 && at % 8 == 0) {
@@ -52,6 +57,9 @@ static inline void efa_copy_in_order(void *to, const void *from, size_t len)
             *d = *s;
         }
         smp_wmb();
+        d += n;
+        s += n;
+        len -= n;
     }
 }
 
