@@ -12,7 +12,7 @@
  * Runs of all regions together: 16 bytes of host memory each. A guest could
  * otherwise register one long list again and again.
  */
-#define EFA_MR_MAX_RUNS     (16u << 20)
+#define EFA_MR_MAX_RUNS     (32u << 20)
 
 /* Page addresses fetched from the guest at a time. */
 #define EFA_PBL_BATCH       512
@@ -27,6 +27,28 @@ typedef struct EfaPblWalk {
     uint64_t pages_done;
     uint32_t runs_allocated;
 } EfaPblWalk;
+
+/* Room for one more run; false if there are too many. */
+static bool efa_pbl_room(EfaPblWalk *walk)
+{
+    EfaMr *mr = walk->mr;
+    uint32_t more = MAX(4, walk->runs_allocated * 2);
+    EfaMrRun *grown;
+
+    if (walk->core->mr_runs + mr->num_runs >= EFA_MR_MAX_RUNS) {
+        return false;
+    }
+    if (mr->num_runs < walk->runs_allocated) {
+        return true;
+    }
+    grown = g_try_renew(EfaMrRun, mr->runs, more);
+    if (!grown) {
+        return false;
+    }
+    mr->runs = grown;
+    walk->runs_allocated = more;
+    return true;
+}
 
 static EfaAdminStatus efa_pbl_add(EfaPblWalk *walk, const uint64_t *pages,
                                   uint32_t count)
@@ -51,21 +73,10 @@ static EfaAdminStatus efa_pbl_add(EfaPblWalk *walk, const uint64_t *pages,
         if (last && last->dma + (offset - last->offset) == page) {
             continue;
         }
-        if (mr->num_runs == walk->runs_allocated) {
-            uint32_t more = MAX(4, walk->runs_allocated * 2);
-            EfaMrRun *grown = NULL;
-
-            if (walk->core->mr_runs + mr->num_runs < EFA_MR_MAX_RUNS) {
-                grown = g_try_renew(EfaMrRun, mr->runs, more);
-            }
-            if (!grown) {
-                return efa_admin_fail(walk->cmd,
-                                      EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
-                                      EFA_EXT_NONE,
-                                      "too many page runs in use");
-            }
-            mr->runs = grown;
-            walk->runs_allocated = more;
+        if (!efa_pbl_room(walk)) {
+            return efa_admin_fail(walk->cmd,
+                                  EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
+                                  EFA_EXT_NONE, "too many page runs in use");
         }
         mr->runs[mr->num_runs++] = (EfaMrRun) { offset, page };
     }

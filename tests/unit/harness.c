@@ -22,10 +22,11 @@ static bool bus_access(Host *h, unsigned kind, uint64_t addr, size_t len)
     }
     if ((h->fault_kinds & kind) && addr < h->fault_hi &&
         addr + len > h->fault_lo) {
+        h->fault_hits++;
         return false;
     }
-    return addr >= HOST_DMA_BASE && offset <= HOST_MEM_SIZE &&
-           len <= HOST_MEM_SIZE - offset;
+    return addr >= HOST_DMA_BASE && offset <= h->mem_size &&
+           len <= h->mem_size - offset;
 }
 
 static bool op_dma_read(void *opaque, uint64_t addr, void *buf, size_t len)
@@ -145,7 +146,8 @@ static uint8_t *map_zeroed(size_t size)
 EfaFabric *wire_fabric(Wire *w, const EfaGid *gid,
                        const EfaFabricClient *client, void *opaque);
 
-Host *host_new_raw(const EfaConfig *cfg, Wire *wire, const char *shm_dir)
+Host *host_new_sized(const EfaConfig *cfg, Wire *wire, const char *shm_dir,
+                     uint64_t mem_size)
 {
     Host *h = g_new0(Host, 1);
     GError *err = NULL;
@@ -153,7 +155,8 @@ Host *host_new_raw(const EfaConfig *cfg, Wire *wire, const char *shm_dir)
     h->cfg = *cfg;
     efa_config_resolve(&h->cfg);
     g_assert_true(efa_config_check(&h->cfg, &err));
-    h->mem = map_zeroed(HOST_MEM_SIZE);
+    h->mem_size = mem_size;
+    h->mem = map_zeroed(mem_size);
     h->llq = map_zeroed(efa_config_llq_bar_size(cfg));
     h->used = HOST_PAGE;
     h->garbage = g_ptr_array_new_with_free_func(g_free);
@@ -177,6 +180,11 @@ Host *host_new_raw(const EfaConfig *cfg, Wire *wire, const char *shm_dir)
     }
     g_ptr_array_add(hosts, h);
     return h;
+}
+
+Host *host_new_raw(const EfaConfig *cfg, Wire *wire, const char *shm_dir)
+{
+    return host_new_sized(cfg, wire, shm_dir, HOST_MEM_SIZE);
 }
 
 Host *host_new_cfg(const EfaConfig *cfg)
@@ -207,7 +215,7 @@ void host_free(Host *h)
 {
     g_ptr_array_remove(hosts, h);
     efa_core_free(h->core);
-    munmap(h->mem, HOST_MEM_SIZE);
+    munmap(h->mem, h->mem_size);
     munmap(h->llq, efa_config_llq_bar_size(&h->cfg));
     g_ptr_array_free(h->garbage, TRUE);
     g_free(h);
@@ -283,20 +291,21 @@ uint64_t host_alloc(Host *h, size_t size, size_t align)
 {
     uint64_t addr = ROUND_UP(h->used, align);
 
-    g_assert_cmpuint(addr + size, <=, HOST_MEM_SIZE);
+    g_assert_cmpuint(addr + size, <=, h->mem_size);
     h->used = addr + size;
     return HOST_DMA_BASE + addr;
 }
 
 void *host_ptr(Host *h, uint64_t dma)
 {
-    g_assert_cmpuint(dma - HOST_DMA_BASE, <, HOST_MEM_SIZE);
+    g_assert_cmpuint(dma - HOST_DMA_BASE, <, h->mem_size);
     return h->mem + (dma - HOST_DMA_BASE);
 }
 
 void host_fault(Host *h, unsigned kinds, uint64_t addr, uint64_t len)
 {
     h->fault_kinds = len ? kinds : 0;
+    h->fault_hits = 0;
     h->fault_lo = addr;
     h->fault_hi = addr + len;
 }

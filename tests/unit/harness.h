@@ -45,6 +45,7 @@ typedef struct Host {
     EfaConfig cfg;
     EfaFabric *fabric;
     uint8_t *mem;
+    uint64_t mem_size;
     uint8_t *llq;
     size_t used;
     GPtrArray *garbage;
@@ -55,6 +56,7 @@ typedef struct Host {
     uint64_t max_read_end;      /* one past the highest byte read */
     uint64_t fault_lo, fault_hi;
     unsigned fault_kinds;
+    unsigned fault_hits;        /* accesses that a planted fault has met */
     unsigned fail_at;           /* the n-th access from now fails; 0: none */
     unsigned irqs[256];
     struct {
@@ -87,6 +89,9 @@ EfaConfig test_config_of(unsigned n, uint8_t generation);
  * only. @shm_dir: the real shared memory fabric instead.
  */
 Host *host_new_raw(const EfaConfig *cfg, Wire *wire, const char *shm_dir);
+/* ... with so much memory, which costs nothing before it is used. */
+Host *host_new_sized(const EfaConfig *cfg, Wire *wire, const char *shm_dir,
+                     uint64_t mem_size);
 /* ... and probed as far as the admin queue. */
 Host *host_new_cfg(const EfaConfig *cfg);
 Host *host_new(unsigned n);
@@ -105,7 +110,8 @@ uint64_t host_alloc(Host *h, size_t size, size_t align);
 void *host_ptr(Host *h, uint64_t dma);
 /* Free @p with @h. */
 void *host_keep(Host *h, void *p);
-/* Every access that touches [addr, addr + len) fails; 0 bytes: none. */
+/* Every access that touches [addr, addr + len) fails and is counted from 0 on;
+ * 0 bytes: none. */
 void host_fault(Host *h, unsigned kinds, uint64_t addr, uint64_t len);
 unsigned host_irqs(Host *h, unsigned vector);   /* and forget them */
 
