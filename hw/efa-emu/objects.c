@@ -234,7 +234,8 @@ uint16_t efa_ah_reverse(EfaCore *core, const EfaPd *pd, EfaPeer *peer)
 
 /*
  * Drivers up to 7.2 create a handle for each verb, also for one destination:
- * the same number is returned and the references are counted (5.5).
+ * the same number is returned and the references are counted (5.5). With
+ * unique-ah the device refuses it, as the newest hardware does.
  */
 EfaAdminStatus efa_cmd_create_ah(EfaCore *core, EfaAdminCmd *cmd)
 {
@@ -263,6 +264,11 @@ EfaAdminStatus efa_cmd_create_ah(EfaCore *core, EfaAdminCmd *cmd)
 
     peer = efa_peer_get(core, &gid);
     ah = efa_ah_lookup(core, pd, peer);
+    if (ah && efa_can(core, EFA_CAP_UNIQUE_AH)) {
+        return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER, EFA_EXT_BUSY,
+                              "PD %u has AH %u for that destination",
+                              pd->index, ah->index);
+    }
     if (!ah) {
         ah = g_new0(EfaAh, 1);
         ah->pd = pd;
