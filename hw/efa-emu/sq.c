@@ -473,6 +473,15 @@ void efa_sq_flush(EfaCore *core, EfaQp *qp, bool completions)
     }
 }
 
+/* Does @msg, of a QP of the PD of @ah, depend on it? */
+static bool efa_sq_uses_ah(const EfaTxMsg *msg, const EfaAh *ah)
+{
+    return msg->state == EFA_TX_PENDING
+           ? !efa_sq_is_local(msg) &&
+             le16_to_cpu(msg->wqe.meta.ah) == ah->index
+           : msg->state != EFA_TX_FREE && msg->ah == ah;
+}
+
 void efa_sq_flush_ah(EfaCore *core, EfaAh *ah)
 {
     uint32_t i, j;
@@ -484,7 +493,7 @@ void efa_sq_flush_ah(EfaCore *core, EfaAh *ah)
             continue;
         }
         for (j = 0; j < qp->msgs_touched && qp->outstanding; j++) {
-            if (qp->msgs[j].state != EFA_TX_FREE && qp->msgs[j].ah == ah) {
+            if (efa_sq_uses_ah(&qp->msgs[j], ah)) {
                 efa_sq_end(core, &qp->msgs[j], true);
             }
         }
