@@ -465,94 +465,6 @@ static void test_eq_fault(void)
     hosts_free();
 }
 
-/* 14.1: first everything else, then the word that says so, then the signal */
-static void check_order(Host *h, const char *what, uint64_t entry, size_t len,
-                        size_t publish, bool irq)
-{
-    unsigned i;
-
-    for (i = 0; i + 1 < h->logged + !irq; i++) {
-        bool last = i + 1 + irq == h->logged;
-
-        if (h->log[i].irq ||
-            last != (h->log[i].addr == entry + publish &&
-                     h->log[i].len == 4)) {
-            g_error("%s: write %u of %u is out of order", what, i, h->logged);
-        }
-        if (!last && h->log[i].addr < entry + len &&
-            h->log[i].addr + h->log[i].len > entry) {
-            g_assert_true(h->log[i].addr + h->log[i].len <= entry + publish ||
-                          h->log[i].addr >= entry + publish + 4);
-        }
-    }
-    g_assert_true(h->logged && h->log[h->logged - 1].irq == irq);
-}
-
-static uint8_t enable(Host *h, uint32_t groups);
-static void post(Host *h, EfaAenqGroup group, uint16_t syndrome);
-
-static void test_publish_order(void)
-{
-    Host *h = host_new(1);
-    Eq *eq = create_eq_ok(h, 512, 3);
-    End *e = end_new(h, EFA_QP_TYPE_UD);
-    CqOpts opts = { .eq = eq, .sgid = true };
-    Cq *cq = create_cq_ok(h, e->uar, &opts);
-    Qp *qp = create_qp_ok(h, e->pd, e->uar, EFA_QP_TYPE_UD, e->scq, cq, 16,
-                          16);
-    EfaIoTxWqe wqe = wqe_send(1, create_ah_ok(h, e->pd, test_gid(1)), qp->num);
-    EfaAqEntry cmd = CMD(EfaAqEntry, EFA_ADMIN_ALLOC_PD);
-    EfaAcqEntry cqe;
-    unsigned i, n;
-
-    g_assert_cmpuint(enable(h, 0x1e), ==, 0);
-    aq_put(h, &cmd);
-    h->logged = 0;
-    aq_ring(h);
-    check_order(h, "ACQ", h->acq + (h->aq_prod - 1) % 32 * 64, 64, 0, true);
-    g_assert_true(acq_take(h, &cqe));
-
-    h->logged = 0;
-    post(h, EFA_ADMIN_WARNING, 0);
-    check_order(h, "AENQ", h->aenq, 64, 4, true);
-
-    /* payload, then the completion, then the event, then the interrupt */
-    qp_to_rts(qp);
-    eq_arm(eq);
-    cq_arm(cq);
-    rq_put(qp, 1, &e->rx, 0, 100, true, false);
-    rq_put(qp, 1, &e->rx, 5000, 100, false, true);
-    rq_ring(qp);
-    wqe_sge(&wqe, &e->tx, 0, 150);
-    wqe.meta.ctrl2 &= ~R_TX_CTRL2_COMP_REQ_MASK;
-    h->logged = 0;
-    sq_post(e->qp, &wqe);
-    settle();
-    for (n = 0; n < h->logged && h->log[n].addr != cq->ring; n++) {
-        ;
-    }
-    for (i = 0; i < h->logged; i++) {
-        uint64_t addr = h->log[i].addr;
-        bool payload = !h->log[i].irq && addr >= e->rx.dma &&
-                       addr < e->rx.dma + e->rx.len;
-        bool event = h->log[i].irq || (addr >= eq->ring &&
-                                       addr < eq->ring + 16);
-
-        g_assert_true(!payload || i < n);
-        g_assert_true(!event || i > n);
-    }
-    g_assert_cmpuint(n, <, h->logged);
-    h->logged = n + 1;
-    for (i = 0; h->log[i].addr < cq->ring || h->log[i].addr >= cq->ring + 32;
-         i++) {
-        ;
-    }
-    memmove(h->log, h->log + i, (h->logged - i) * sizeof(h->log[0]));
-    h->logged -= i;
-    check_order(h, "CQ", cq->ring, 32, 0, false);
-    hosts_free();
-}
-
 /* ---- AENQ ---- */
 
 static uint8_t enable(Host *h, uint32_t groups)
@@ -716,7 +628,6 @@ int main(int argc, char **argv)
     g_test_add_func("/events/eq-destroy", test_eq_destroy);
     g_test_add_func("/events/cq-destroy", test_cq_destroy);
     g_test_add_func("/events/eq-fault", test_eq_fault);
-    g_test_add_func("/events/publish-order", test_publish_order);
     g_test_add_func("/events/aenq", test_aenq);
     g_test_add_func("/events/aenq-overflow", test_aenq_overflow);
     g_test_add_func("/events/keep-alive", test_keep_alive);
