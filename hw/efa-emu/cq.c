@@ -60,10 +60,16 @@ void efa_cq_post(EfaCore *core, EfaCq *cq, uint16_t sub_cq,
 void efa_cq_doorbell(EfaCore *core, EfaCq *cq, uint32_t value)
 {
     uint16_t consumer = FIELD_EX32(value, CQ_DB, CONSUMER_INDEX);
+    uint16_t behind = cq->produced - consumer;
     uint8_t sn = FIELD_EX32(value, CQ_DB, CMD_SN);
 
     trace_efa_cq_doorbell(cq->index, consumer, cq->produced, sn,
                           FIELD_EX32(value, CQ_DB, ARM));
+    /* a consumer that is ahead of us is taken to be level (data path, 13.1) */
+    if (behind > 0x8000) {
+        core->stats.bad_doorbells++;
+        behind = 0;
+    }
     if (!FIELD_EX32(value, CQ_DB, ARM) || !cq->db_valid) {
         return;
     }
@@ -71,9 +77,7 @@ void efa_cq_doorbell(EfaCore *core, EfaCq *cq, uint32_t value)
         return;
     }
     cq->arm_sn = sn;
-    /* a consumer index ahead of us is taken as equal (data path, 13.1) */
-    if ((uint16_t)(cq->produced - consumer - 1) < 0x8000 &&
-        !(cq->fired && cq->fired_at == cq->produced)) {
+    if (behind && !(cq->fired && cq->fired_at == cq->produced)) {
         efa_cq_event(core, cq);
     } else {
         cq->armed = true;
