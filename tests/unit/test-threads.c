@@ -1,9 +1,8 @@
 /*
  * Unit tests: vCPUs and the device's own thread at once
  *
- * Each vCPU drives a queue pair of its own while another one issues admin
- * commands. The device's thread runs only when it is asked to: a wake-up that
- * gets lost shows as a test that does not end.
+ * The device's thread runs only when it is asked to: a wake-up or an event
+ * that gets lost shows as a test that does not end.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -45,6 +44,7 @@ static bool poll_cq(Cq *cq, EfaIoCdesc *out)
     return true;
 }
 
+/* Each vCPU drives a queue pair of its own; another one creates and destroys. */
 static gpointer vcpu_main(gpointer opaque)
 {
     Vcpu *v = opaque;
@@ -139,9 +139,213 @@ static void test_vcpus(void)
     hosts_free();
 }
 
+/* ---- events ---- */
+
+#define EVENTS      30000
+#define VECTOR      3
+#define CQS         2           /* that share an event queue */
+#define SWEEP       1500        /* turns of an empty loop, a few microseconds */
+
+/*
+ * One thread sends, one is the interrupt handler, one is the application that
+ * sleeps until it is told. The sender waits until the application has seen the
+ * last message, and then a little, each time a little longer: the completion
+ * comes at every moment of falling asleep.
+ */
+typedef struct Sleeper {
+    Host *h;
+    End *e;
+    uint16_t ah;
+    Eq *eq;
+    Cq *cq[CQS];
+    Qp *from, *to[CQS];
+    bool poll_last;             /* arm, poll, sleep; else sleep, arm, poll */
+    unsigned events[CQS];       /* told by the handler */
+    unsigned taken[CQS];        /* of these by the application */
+    unsigned consumed;          /* messages */
+} Sleeper;
+
+static void spin(unsigned turns)
+{
+    while (turns--) {
+        __asm__ volatile("");
+    }
+}
+
+/* Others may have to run before anything changes, but not at once. */
+static void wait_a_while(unsigned *idle)
+{
+    if (++*idle % 256 == 0) {
+        check_time();
+        g_thread_yield();
+    }
+}
+
+/* 8.5: all entries, then the arm, somewhat later now and then. */
+static void handle_irq(Sleeper *s, unsigned pause)
+{
+    Eq *eq = s->eq;
+
+    for (;;) {
+        uint64_t at = eq->ring + eq->cons % eq->depth * EFA_EQ_ENTRY_SIZE;
+        uint32_t word = qatomic_load_acquire((uint32_t *)host_ptr(s->h, at));
+        int cqn;
+
+        if ((word & 1) != !(eq->cons / eq->depth & 1)) {
+            break;
+        }
+        cqn = eq_take(eq);
+        g_assert_true(cqn == s->cq[0]->idx || cqn == s->cq[1]->idx);
+        qatomic_set(&s->events[cqn == s->cq[1]->idx],
+                    s->events[cqn == s->cq[1]->idx] + 1);
+    }
+    spin(pause);
+    eq_arm(eq);
+}
+
+static gpointer irq_main(gpointer opaque)
+{
+    Sleeper *s = opaque;
+    unsigned taken = 0, idle = 0;
+
+    while (!qatomic_read(&stop)) {
+        unsigned irqs = qatomic_read(&s->h->irqs[VECTOR]);
+
+        if (irqs != taken) {
+            taken = irqs;
+            handle_irq(s, irqs % 4 ? 0 : irqs % SWEEP);
+        } else {
+            wait_a_while(&idle);
+        }
+    }
+    return NULL;
+}
+
+static unsigned drain(Sleeper *s, Cq *cq)
+{
+    unsigned n = 0;
+    EfaIoCdesc e;
+
+    while (poll_cq(cq, &e)) {
+        g_assert_cmpuint(e.status, ==, 0);
+        cq->consumed++;
+        n++;
+    }
+    qatomic_set(&s->consumed, s->consumed + n);
+    return n;
+}
+
+/* Woken for @cq, or at the start: until it may sleep again. */
+static void wake(Sleeper *s, Cq *cq)
+{
+    if (s->poll_last) {
+        drain(s, cq);
+        do {
+            cq_arm(cq);
+        } while (drain(s, cq));
+    } else {
+        cq_arm(cq);
+        drain(s, cq);
+    }
+}
+
+static gpointer app_main(gpointer opaque)
+{
+    Sleeper *s = opaque;
+    unsigned i, idle = 0;
+
+    while (s->consumed < EVENTS) {
+        for (i = 0; i < CQS; i++) {
+            if (qatomic_read(&s->events[i]) != s->taken[i]) {
+                s->taken[i]++;
+                s->cq[i]->sn++;
+                wake(s, s->cq[i]);
+            }
+        }
+        wait_a_while(&idle);
+    }
+    return NULL;
+}
+
+/* For a while to both in turn, for a while several times to the same one. */
+static Qp *next_target(const Sleeper *s, unsigned sent)
+{
+    return s->to[(sent / 64 % 2 ? sent : sent / 3) % CQS];
+}
+
+static gpointer sender_main(gpointer opaque)
+{
+    Sleeper *s = opaque;
+    unsigned sent, idle = 0;
+
+    for (sent = 0; sent < EVENTS; sent++) {
+        Qp *to = next_target(s, sent);
+        EfaIoTxWqe wqe = wqe_send(sent, s->ah, to->num);
+
+        wqe.meta.ctrl2 &= ~R_TX_CTRL2_COMP_REQ_MASK;
+        rq_post(to, sent, &s->e->rx, 0, 64);
+        /* one may still be under way when the next one goes */
+        while (qatomic_read(&s->consumed) + sent % 2 < sent) {
+            wait_a_while(&idle);
+        }
+        spin(sent * 7 % SWEEP);
+        sq_post(s->from, &wqe);
+    }
+    return NULL;
+}
+
+static void check_events(bool poll_last)
+{
+    Sleeper s = { .h = host_new(1), .poll_last = poll_last };
+    GThread *threads[4];
+    CqOpts opts = { .depth = 64 };
+    unsigned i;
+
+    s.e = end_new(s.h, EFA_QP_TYPE_SRD);
+    s.ah = create_ah_ok(s.h, s.e->pd, test_gid(1));
+    s.eq = opts.eq = create_eq_ok(s.h, 512, VECTOR);
+    s.from = s.e->qp;
+    eq_arm(s.eq);
+    for (i = 0; i < CQS; i++) {
+        s.cq[i] = create_cq_ok(s.h, s.e->uar, &opts);
+        s.to[i] = create_qp_ok(s.h, s.e->pd, s.e->uar, EFA_QP_TYPE_SRD,
+                               s.e->scq, s.cq[i], 0, 64);
+        qp_to_rts(s.to[i]);
+        wake(&s, s.cq[i]);
+    }
+    stop = false;
+    give_up = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    threads[0] = g_thread_new("device", device_main, s.h);
+    threads[1] = g_thread_new("handler", irq_main, &s);
+    threads[2] = g_thread_new("application", app_main, &s);
+    threads[3] = g_thread_new("sender", sender_main, &s);
+    g_thread_join(threads[3]);
+    g_thread_join(threads[2]);
+    qatomic_set(&stop, true);
+    g_thread_join(threads[1]);
+    g_thread_join(threads[0]);
+    g_assert_cmpuint(s.consumed, ==, EVENTS);
+    /* else nobody ever slept */
+    g_assert_cmpuint(s.taken[0], >, EVENTS / 20);
+    g_assert_cmpuint(s.taken[1], >, EVENTS / 20);
+    hosts_free();
+}
+
+static void test_arm_poll_sleep(void)
+{
+    check_events(true);
+}
+
+static void test_sleep_arm_poll(void)
+{
+    check_events(false);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/threads/vcpus", test_vcpus);
+    g_test_add_func("/threads/arm-poll-sleep", test_arm_poll_sleep);
+    g_test_add_func("/threads/sleep-arm-poll", test_sleep_arm_poll);
     return g_test_run();
 }
