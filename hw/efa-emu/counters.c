@@ -237,7 +237,7 @@ static EfaAdminStatus efa_attach_check(EfaCore *core, EfaAdminCmd *cmd,
     if (!*counter) {
         return status;
     }
-    *qp = efa_table_get(&core->qps, le32_to_cpu(req->qp_handle));
+    *qp = efa_qp_by_handle(core, le32_to_cpu(req->qp_handle));
     if (req->attach_type != EFA_COUNTER_ATTACH_QP || !events ||
         (events & ~EFA_QP_EVENTS_ALL)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,

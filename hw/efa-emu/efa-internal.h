@@ -481,6 +481,11 @@ EfaAdminStatus efa_cmd_destroy_qp(EfaCore *core, EfaAdminCmd *cmd);
 void efa_qp_free(EfaCore *core, EfaQp *qp);
 /* The live QP with that full number, or NULL. */
 EfaQp *efa_qp_by_num(EfaCore *core, uint16_t num);
+/*
+ * The one that the driver's handle names: its number, so that the handle of a
+ * former QP does not name one that has its window and doorbells.
+ */
+EfaQp *efa_qp_by_handle(EfaCore *core, uint32_t handle);
 /* A ring rule was broken: the QP goes to ERR and flushes. */
 void efa_qp_fatal(EfaCore *core, EfaQp *qp, const char *why);
 static inline bool efa_qp_can_receive(const EfaQp *qp)

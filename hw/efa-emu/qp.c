@@ -44,6 +44,11 @@ EfaQp *efa_qp_by_num(EfaCore *core, uint16_t num)
     return qp && qp->num == num ? qp : NULL;
 }
 
+EfaQp *efa_qp_by_handle(EfaCore *core, uint32_t handle)
+{
+    return handle <= UINT16_MAX ? efa_qp_by_num(core, handle) : NULL;
+}
+
 static void efa_qp_set_state(EfaCore *core, EfaQp *qp, EfaQpState state)
 {
     trace_efa_qp_state(qp->num, efa_qp_state_names[qp->state],
@@ -321,7 +326,7 @@ EfaAdminStatus efa_cmd_create_qp(EfaCore *core, EfaAdminCmd *cmd)
     efa_qp_setup(core, qp, req);
 
     db = qp->uar->index * EFA_DB_PAGE_SIZE + qp->index * 8;
-    resp.qp_handle = cpu_to_le32(qp->index);
+    resp.qp_handle = cpu_to_le32(qp->num);
     resp.qp_num = cpu_to_le16(qp->num);
     resp.send_sub_cq_idx = cpu_to_le16(qp->send_sub_cq);
     resp.recv_sub_cq_idx = cpu_to_le16(qp->recv_sub_cq);
@@ -335,10 +340,10 @@ EfaAdminStatus efa_cmd_create_qp(EfaCore *core, EfaAdminCmd *cmd)
     return EFA_ADMIN_SUCCESS;
 }
 
-static EfaQp *efa_qp_by_handle(EfaCore *core, EfaAdminCmd *cmd,
-                               uint32_t handle, EfaAdminStatus *status)
+static EfaQp *efa_qp_of_cmd(EfaCore *core, EfaAdminCmd *cmd, uint32_t handle,
+                            EfaAdminStatus *status)
 {
-    EfaQp *qp = efa_table_get(&core->qps, handle);
+    EfaQp *qp = efa_qp_by_handle(core, handle);
 
     if (!qp) {
         *status = efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
@@ -417,8 +422,8 @@ EfaAdminStatus efa_cmd_modify_qp(EfaCore *core, EfaAdminCmd *cmd)
     const EfaModifyQpCmd *req = (const EfaModifyQpCmd *)&cmd->req;
     uint32_t mask = le32_to_cpu(req->modify_mask);
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
-    EfaQp *qp = efa_qp_by_handle(core, cmd, le32_to_cpu(req->qp_handle),
-                                 &status);
+    EfaQp *qp = efa_qp_of_cmd(core, cmd, le32_to_cpu(req->qp_handle),
+                              &status);
 
     if (!qp) {
         return status;
@@ -446,8 +451,8 @@ EfaAdminStatus efa_cmd_query_qp(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaQpHandleCmd *req = (const EfaQpHandleCmd *)&cmd->req;
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
-    const EfaQp *qp = efa_qp_by_handle(core, cmd, le32_to_cpu(req->qp_handle),
-                                       &status);
+    const EfaQp *qp = efa_qp_of_cmd(core, cmd, le32_to_cpu(req->qp_handle),
+                                    &status);
     EfaQueryQpResp resp = { };
 
     if (!qp) {
@@ -469,8 +474,8 @@ EfaAdminStatus efa_cmd_destroy_qp(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaQpHandleCmd *req = (const EfaQpHandleCmd *)&cmd->req;
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
-    EfaQp *qp = efa_qp_by_handle(core, cmd, le32_to_cpu(req->qp_handle),
-                                 &status);
+    EfaQp *qp = efa_qp_of_cmd(core, cmd, le32_to_cpu(req->qp_handle),
+                              &status);
 
     if (!qp) {
         return status;
