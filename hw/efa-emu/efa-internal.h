@@ -34,6 +34,8 @@
 #define EFA_NO_INDEX            UINT32_MAX
 /* Descriptors of one receive request. */
 #define EFA_MAX_RECV_SGES       16
+/* Regions that are registered by work request. */
+#define EFA_MAX_FAST_MRS        2047
 
 /* table.c: objects by index; an index is reused as late as possible */
 typedef struct EfaTable {
@@ -85,8 +87,20 @@ typedef struct EfaMr {
     bool fast;              /* ALLOC_MR's: registered by work request */
     uint32_t max_pages;     /* ... with so many pages at most */
     uint32_t num_runs;
+    uint32_t mapped_runs;   /* of these are in core->mr_runs */
     EfaMrRun *runs;         /* sorted by offset */
 } EfaMr;
+
+/* Where page addresses, little-endian, are to be had. */
+typedef struct EfaPbl {
+    enum {
+        EFA_PBL_INLINE,     /* in pages[] */
+        EFA_PBL_DIRECT,     /* in DMA memory, from addr on */
+        EFA_PBL_INDIRECT,   /* in pages named by chunks, the first at addr */
+    } form;
+    uint64_t pages[EFA_INLINE_PBL_PAGES];
+    uint64_t addr;
+} EfaPbl;
 
 typedef struct EfaPeer EfaPeer;
 typedef struct EfaImpairPath EfaImpairPath;
@@ -146,6 +160,7 @@ typedef struct EfaCounter {
 typedef enum EfaTxState {
     EFA_TX_FREE,
     EFA_TX_PENDING,         /* announced, not started: qp->pending */
+    EFA_TX_FENCED,          /* lets earlier ones finish: qp->fenced */
     EFA_TX_WAITING,         /* has segments to send: peer->waiting */
     EFA_TX_SENT,            /* waits for answers to its segments */
     EFA_TX_RNR,             /* told "not ready": peer->rnr */
@@ -154,6 +169,9 @@ typedef enum EfaTxState {
 /* One announced send work request, from its doorbell to its completion. */
 typedef struct EfaTxMsg {
     GList link;             /* in the queue its state names */
+    GList started_link;     /* in qp->started */
+    bool started;
+    uint32_t order;         /* in which it was announced */
     EfaQp *qp;
     EfaAh *ah;              /* from WAITING on */
     EfaTxState state;
@@ -202,6 +220,9 @@ struct EfaQp {
     uint32_t msgs_touched;  /* those ever used */
     GQueue free_msgs;
     GQueue pending;
+    GQueue started;         /* with the transport, oldest first */
+    GQueue fenced;          /* those that wait for all older ones to end */
+    uint32_t next_order;
     GList ready_link;       /* in core->ready while there is work to start */
     bool ready;
 
@@ -308,6 +329,7 @@ struct EfaCore {
 
     /* objects */
     EfaTable uars, pds, mrs, ahs, cqs, eqs, qps, counters;
+    EfaTable fast_mrs;      /* those of fast-reg.c */
     uint64_t mr_runs;       /* of all regions: bounds host memory */
     GHashTable *ah_by_dest; /* EfaAh, by PD and GID */
     uint32_t *llq_owner;    /* by QP index: UAR + 1 until DEALLOC_UAR */
@@ -319,6 +341,7 @@ struct EfaCore {
     GQueue active;          /* peers with timers */
     GQueue resume;          /* peers whose waiting messages may go on */
     GQueue acking;          /* peers with answers to send */
+    uint32_t rx_ops;        /* EfaRxOp of all peers */
     uint64_t epoch;
     uint32_t last_ctx;      /* context generations given out */
     EfaFabric *fabric;
@@ -435,25 +458,22 @@ bool efa_mr_write(EfaCore *core, const EfaMr *mr, uint64_t addr,
 uint8_t efa_mr_permissions(const EfaCore *core);
 /* Pages of 1 << @shift bytes that a region touches. */
 uint64_t efa_mr_count_pages(uint64_t iova, uint64_t length, uint8_t shift);
-/*
- * Map the pages of @mr, which has iova and length: their addresses are in
- * @pages (little-endian), or, NULL, in DMA memory at @list. @cmd: who asks.
- */
+/* Map the pages of @mr, which has iova and length. @cmd: who asks. */
 EfaAdminStatus efa_mr_map(EfaCore *core, EfaAdminCmd *cmd, EfaMr *mr,
-                          uint8_t shift, const uint64_t *pages,
-                          uint64_t list);
-/* Does @key open a region other than @but? */
-bool efa_mr_key_taken(EfaCore *core, uint32_t key, const EfaMr *but);
+                          uint8_t shift, const EfaPbl *pbl);
+void efa_mr_unmap(EfaCore *core, EfaMr *mr);
+/* May there be another region? */
+bool efa_mr_room(const EfaCore *core);
 
 /* ---- fast-reg.c ---- */
 EfaAdminStatus efa_cmd_alloc_mr(EfaCore *core, EfaAdminCmd *cmd);
 /* The region that @key, whatever the consumer's bits of it, is about. */
 EfaMr *efa_fast_mr_of(const EfaCore *core, uint32_t key);
-/* The one that has this very key. */
-EfaMr *efa_fast_mr_find(const EfaCore *core, uint32_t key);
 /* FAST_REG or FAST_INV of a QP of @pd; the status it completes with. */
 EfaCompStatus efa_fast_execute(EfaCore *core, const EfaPd *pd, uint8_t op,
                                const EfaIoFastReg *req);
+/* What a FAST_REG costs, in messages. */
+unsigned efa_fast_cost(const EfaIoFastReg *req);
 
 /* ---- eq.c ---- */
 EfaAdminStatus efa_cmd_create_eq(EfaCore *core, EfaAdminCmd *cmd);

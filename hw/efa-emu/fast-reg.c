@@ -12,32 +12,24 @@
 #include "efa-internal.h"
 
 /*
- * The consumer owns bits 7:0 of a key (verbs) and bits 23:20 (the driver):
- * what is left names the region.
+ * The consumer owns bits 7:0 of a key (verbs) and bits 23:20 (the driver). Bit
+ * 19 is clear, which no ordinary key's is (mr.c). What is left numbers the
+ * regions from 1 on: no key is 0.
  */
-#define EFA_FAST_INDEXES    4096u
-#define EFA_FAST_INDEX(key) ((key) >> 8 & (EFA_FAST_INDEXES - 1))
+#define EFA_FAST_SHIFT      8
+#define EFA_FAST_NUMBERS    0x7ffu
+#define EFA_FAST_FIXED      0xff080000u
 
-/* Pages of one registration: its list is read while a doorbell is served. */
+/* Pages of one registration, and how many cost as much as a message. */
 #define EFA_FAST_MAX_PAGES  65536u
+#define EFA_FAST_COST_PAGES 64u
 
 EfaMr *efa_fast_mr_of(const EfaCore *core, uint32_t key)
 {
-    EfaMr *mr = efa_table_get(&core->mrs, EFA_FAST_INDEX(key));
+    uint32_t number = key >> EFA_FAST_SHIFT & EFA_FAST_NUMBERS;
 
-    return mr && mr->fast && !(key >> 24) ? mr : NULL;
-}
-
-EfaMr *efa_fast_mr_find(const EfaCore *core, uint32_t key)
-{
-    EfaMr *mr = efa_fast_mr_of(core, key);
-
-    return mr && mr->key == key ? mr : NULL;
-}
-
-static bool efa_fast_index_usable(void *opaque, uint32_t index)
-{
-    return index < EFA_FAST_INDEXES;
+    return number && !(key & EFA_FAST_FIXED)
+           ? efa_table_get(&core->fast_mrs, number - 1) : NULL;
 }
 
 EfaAdminStatus efa_cmd_alloc_mr(EfaCore *core, EfaAdminCmd *cmd)
@@ -57,22 +49,24 @@ EfaAdminStatus efa_cmd_alloc_mr(EfaCore *core, EfaAdminCmd *cmd)
                               EFA_EXT_UNKNOWN_ID, "PD %u",
                               le16_to_cpu(req->pd));
     }
-    if (!max_pages || max_pages > core->cfg.max_mr_pages) {
+    if (!max_pages ||
+        max_pages > MIN(core->cfg.max_mr_pages, EFA_FAST_MAX_PAGES)) {
         return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
                               EFA_EXT_OUT_OF_RANGE, "%u pages, %u is the "
-                              "limit", max_pages, core->cfg.max_mr_pages);
+                              "limit", max_pages,
+                              MIN(core->cfg.max_mr_pages, EFA_FAST_MAX_PAGES));
     }
     mr = g_new0(EfaMr, 1);
-    mr->index = efa_table_add_where(&core->mrs, mr, efa_fast_index_usable,
-                                    NULL);
+    mr->index = efa_mr_room(core) ? efa_table_add(&core->fast_mrs, mr)
+                                  : EFA_NO_INDEX;
     if (mr->index == EFA_NO_INDEX) {
         g_free(mr);
         return efa_admin_fail(cmd, EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
                               EFA_EXT_NONE, "all are in use");
     }
     mr->fast = true;
-    mr->max_pages = MIN(max_pages, EFA_FAST_MAX_PAGES);
-    mr->key = mr->index << 8;
+    mr->max_pages = max_pages;
+    mr->key = (mr->index + 1) << EFA_FAST_SHIFT;
     mr->pd = pd;
     pd->refs++;
     pd->fast_mrs++;
@@ -81,15 +75,6 @@ EfaAdminStatus efa_cmd_alloc_mr(EfaCore *core, EfaAdminCmd *cmd)
     memcpy(cmd->resp, &resp, sizeof(resp));
     trace_efa_mr_alloc(mr->key, max_pages);
     return EFA_ADMIN_SUCCESS;
-}
-
-/* Back to the free state: no key opens it. */
-static void efa_fast_invalidate(EfaCore *core, EfaMr *mr)
-{
-    core->mr_runs -= mr->num_runs;
-    g_clear_pointer(&mr->runs, g_free);
-    mr->num_runs = 0;
-    mr->valid = false;
 }
 
 static EfaCompStatus efa_fast_reg_check(const EfaCore *core, const EfaMr *mr,
@@ -121,47 +106,56 @@ static EfaCompStatus efa_fast_reg(EfaCore *core, const EfaPd *pd,
     EfaAdminCmd cmd = { .name = "FAST_REG" };
     uint32_t key = le32_to_cpu(req->lkey);
     uint8_t shift = FIELD_EX8(req->flags, FAST_REG_FLAGS, PAGE_SHIFT);
-    bool is_inline = FIELD_EX8(req->flags, FAST_REG_FLAGS, PBL_MODE) ==
-                     EFA_FAST_REG_PBL_INLINE;
     EfaMr *mr = efa_fast_mr_of(core, key);
-    uint64_t page = req->pbl;
+    EfaPbl pbl = { .addr = le64_to_cpu(req->pbl), .pages = { req->pbl } };
     EfaCompStatus status;
 
-    /* a key that opens another region would open both */
-    if (!mr || mr->pd != pd || mr->valid || efa_mr_key_taken(core, key, mr)) {
+    if (!mr || mr->pd != pd || mr->valid) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
     }
     status = efa_fast_reg_check(core, mr, req);
     if (status != EFA_IO_COMP_STATUS_OK) {
         return status;
     }
+    pbl.form = FIELD_EX8(req->flags, FAST_REG_FLAGS, PBL_MODE) ==
+               EFA_FAST_REG_PBL_INLINE ? EFA_PBL_INLINE : EFA_PBL_DIRECT;
     mr->iova = le64_to_cpu(req->iova);
     mr->length = le64_to_cpu(req->mr_length);
     mr->permissions = req->permissions;
-    if (efa_mr_map(core, &cmd, mr, shift, is_inline ? &page : NULL,
-                   le64_to_cpu(page)) != EFA_ADMIN_SUCCESS) {
+    if (efa_mr_map(core, &cmd, mr, shift, &pbl) != EFA_ADMIN_SUCCESS) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
     }
-    core->mr_runs += mr->num_runs;
     mr->key = key;
     mr->valid = true;
-    trace_efa_mr_reg(mr->key, mr->iova, mr->length,
-                     efa_mr_count_pages(mr->iova, mr->length, shift),
-                     mr->num_runs, mr->permissions);
+    trace_efa_mr_reg(mr->key, mr->iova, mr->length, mr->num_runs,
+                     mr->permissions);
     return EFA_IO_COMP_STATUS_OK;
 }
 
+/* Back to the free state: no key opens it. */
 static EfaCompStatus efa_fast_inv(EfaCore *core, const EfaPd *pd,
                                   const EfaIoFastReg *req)
 {
-    EfaMr *mr = efa_fast_mr_find(core, le32_to_cpu(req->lkey));
+    EfaMr *mr = efa_fast_mr_of(core, le32_to_cpu(req->lkey));
 
-    if (!mr || mr->pd != pd || !mr->valid) {
+    if (!mr || mr->pd != pd || !mr->valid ||
+        mr->key != le32_to_cpu(req->lkey)) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
     }
     trace_efa_mr_dereg(mr->key);
-    efa_fast_invalidate(core, mr);
+    efa_mr_unmap(core, mr);
+    mr->valid = false;
     return EFA_IO_COMP_STATUS_OK;
+}
+
+unsigned efa_fast_cost(const EfaIoFastReg *req)
+{
+    uint64_t pages = efa_mr_count_pages(le64_to_cpu(req->iova),
+                                        le64_to_cpu(req->mr_length),
+                                        FIELD_EX8(req->flags, FAST_REG_FLAGS,
+                                                  PAGE_SHIFT));
+
+    return 1 + MIN(pages, EFA_FAST_MAX_PAGES) / EFA_FAST_COST_PAGES;
 }
 
 EfaCompStatus efa_fast_execute(EfaCore *core, const EfaPd *pd, uint8_t op,

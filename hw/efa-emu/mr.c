@@ -90,7 +90,6 @@ static EfaAdminStatus efa_pbl_read(EfaPblWalk *walk, uint64_t addr,
     uint64_t pages[EFA_PBL_BATCH];
     EfaAdminStatus status = EFA_ADMIN_SUCCESS;
 
-    walk->core->admin_pages += count;
     while (count && status == EFA_ADMIN_SUCCESS) {
         uint32_t n = MIN(count, EFA_PBL_BATCH);
 
@@ -163,33 +162,48 @@ static EfaAdminStatus efa_pbl_read_chunks(EfaPblWalk *walk, uint64_t chunk)
     return EFA_ADMIN_SUCCESS;
 }
 
-static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaRegMrCmd *req)
+/* Where the command has its list; page addresses start in @pages or there. */
+static EfaAdminStatus efa_pbl_of(EfaAdminCmd *cmd, const EfaRegMrCmd *req,
+                                 uint64_t page_num, EfaPbl *pbl)
 {
     uint8_t flags = req->common.flags;
-    uint32_t page_num = walk->page_num;
     uint32_t length = le32_to_cpu(req->pbl.length);
-    uint64_t addr = efa_addr64(req->pbl.mem_addr_low, req->pbl.mem_addr_high);
-    uint64_t pages[EFA_INLINE_PBL_PAGES];
 
+    *pbl = (EfaPbl) {
+        .addr = efa_addr64(req->pbl.mem_addr_low, req->pbl.mem_addr_high),
+    };
     if (!FIELD_EX8(flags, AQ_COMMON, CTRL_DATA)) {
         if (page_num > EFA_INLINE_PBL_PAGES) {
-            return efa_admin_fail(walk->cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
-                                  EFA_EXT_OUT_OF_RANGE,
-                                  "%u pages do not fit the command", page_num);
+            return efa_admin_fail(cmd, EFA_ADMIN_ILLEGAL_PARAMETER,
+                                  EFA_EXT_OUT_OF_RANGE, "%" PRIu64 " pages do "
+                                  "not fit the command", page_num);
         }
-        memcpy(pages, req->inline_pbl_array, sizeof(pages));
-        return efa_pbl_add(walk, pages, page_num);
+        pbl->form = EFA_PBL_INLINE;
+        memcpy(pbl->pages, req->inline_pbl_array, sizeof(pbl->pages));
+    } else if (FIELD_EX8(flags, AQ_COMMON, CTRL_DATA_INDIRECT)) {
+        pbl->form = EFA_PBL_INDIRECT;
+    } else if (!pbl->addr || pbl->addr % 8 ||
+               length / sizeof(uint64_t) < page_num) {
+        return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                              EFA_EXT_MISALIGNED, "list of %u bytes at 0x%"
+                              PRIx64 " for %" PRIu64 " pages", length,
+                              pbl->addr, page_num);
+    } else {
+        pbl->form = EFA_PBL_DIRECT;
     }
-    if (FIELD_EX8(flags, AQ_COMMON, CTRL_DATA_INDIRECT)) {
-        return efa_pbl_read_chunks(walk, addr);
+    return EFA_ADMIN_SUCCESS;
+}
+
+static EfaAdminStatus efa_pbl_walk(EfaPblWalk *walk, const EfaPbl *pbl)
+{
+    switch (pbl->form) {
+    case EFA_PBL_INLINE:
+        return efa_pbl_add(walk, pbl->pages, walk->page_num);
+    case EFA_PBL_DIRECT:
+        return efa_pbl_read(walk, pbl->addr, walk->page_num);
+    default:
+        return efa_pbl_read_chunks(walk, pbl->addr);
     }
-    if (!addr || addr % 8 || length / sizeof(uint64_t) < page_num) {
-        return efa_admin_fail(walk->cmd, EFA_ADMIN_MALFORMED_REQUEST,
-                              EFA_EXT_MISALIGNED,
-                              "list of %u bytes at 0x%" PRIx64 " for %u pages",
-                              length, addr, page_num);
-    }
-    return efa_pbl_read(walk, addr, page_num);
 }
 
 /* A length near 2^64 must not wrap. */
@@ -210,22 +224,31 @@ static uint64_t efa_reg_mr_pages(const EfaRegMrCmd *req)
 }
 
 EfaAdminStatus efa_mr_map(EfaCore *core, EfaAdminCmd *cmd, EfaMr *mr,
-                          uint8_t shift, const uint64_t *pages, uint64_t list)
+                          uint8_t shift, const EfaPbl *pbl)
 {
     EfaPblWalk walk = {
         .core = core, .cmd = cmd, .mr = mr, .page_size = 1ULL << shift,
         .page_num = efa_mr_count_pages(mr->iova, mr->length, shift),
     };
-    EfaAdminStatus status;
+    EfaAdminStatus status = efa_pbl_walk(&walk, pbl);
 
-    mr->page_offset = mr->iova & (walk.page_size - 1);
-    status = pages ? efa_pbl_add(&walk, pages, walk.page_num)
-                   : efa_pbl_read(&walk, list, walk.page_num);
     if (status != EFA_ADMIN_SUCCESS) {
-        g_clear_pointer(&mr->runs, g_free);
-        mr->num_runs = 0;
+        efa_mr_unmap(core, mr);
+        return status;
     }
-    return status;
+    mr->page_offset = mr->iova & (walk.page_size - 1);
+    mr->runs = g_renew(EfaMrRun, mr->runs, mr->num_runs);
+    core->mr_runs += mr->num_runs;
+    mr->mapped_runs = mr->num_runs;
+    return EFA_ADMIN_SUCCESS;
+}
+
+void efa_mr_unmap(EfaCore *core, EfaMr *mr)
+{
+    core->mr_runs -= mr->mapped_runs;
+    mr->mapped_runs = 0;
+    mr->num_runs = 0;
+    g_clear_pointer(&mr->runs, g_free);
 }
 
 uint8_t efa_mr_permissions(const EfaCore *core)
@@ -297,26 +320,72 @@ static EfaAdminStatus efa_reg_mr_check(EfaCore *core, EfaAdminCmd *cmd,
     return EFA_ADMIN_SUCCESS;
 }
 
+/*
+ * Keys of 24 bits. Those of regions that are registered by work request have
+ * bit 19 clear (fast-reg.c). The others have it set, the index in what the
+ * former leave to their number and their users, and seven bits that change
+ * with each use of that index.
+ */
+#define EFA_KEY_ORDINARY    (1u << 19)
+#define EFA_KEY_GENERATION  0x7fu
+
+static uint32_t efa_mr_make_key(uint32_t index, uint8_t gen)
+{
+    return EFA_KEY_ORDINARY | (index & 0x7ff) << 8 |
+           (index >> 11 & 0xf) << 20 | (index >> 15 & 1) << 7 |
+           (gen & EFA_KEY_GENERATION);
+}
+
+static uint32_t efa_mr_key_index(uint32_t key)
+{
+    return (key >> 8 & 0x7ff) | (key >> 20 & 0xf) << 11 | (key >> 7 & 1) << 15;
+}
+
 void efa_mr_free(EfaCore *core, EfaMr *mr)
 {
-    core->mr_runs -= mr->num_runs;
+    efa_mr_unmap(core, mr);
     mr->pd->refs--;
     mr->pd->fast_mrs -= mr->fast;
-    efa_table_remove(&core->mrs, mr->index);
-    g_free(mr->runs);
+    efa_table_remove(mr->fast ? &core->fast_mrs : &core->mrs, mr->index);
     g_free(mr);
+}
+
+bool efa_mr_room(const EfaCore *core)
+{
+    return core->mrs.used + core->fast_mrs.used < core->cfg.max_mr;
+}
+
+static EfaAdminStatus efa_mr_fill(EfaCore *core, EfaAdminCmd *cmd, EfaMr *mr,
+                                  const EfaRegMrCmd *req)
+{
+    uint64_t page_num = efa_reg_mr_pages(req);
+    EfaAdminStatus status;
+    EfaPbl pbl;
+
+    status = efa_pbl_of(cmd, req, page_num, &pbl);
+    if (status == EFA_ADMIN_SUCCESS) {
+        core->admin_pages += page_num;
+        status = efa_mr_map(core, cmd, mr,
+                            FIELD_EX8(req->flags, REG_MR_FLAGS,
+                                      PHYS_PAGE_SIZE_SHIFT), &pbl);
+    }
+    return status;
 }
 
 EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd)
 {
     const EfaRegMrCmd *req = (const EfaRegMrCmd *)&cmd->req;
     EfaAdminStatus status = efa_reg_mr_check(core, cmd, req);
-    EfaPblWalk walk = { .core = core, .cmd = cmd };
     EfaRegMrResp resp = { };
     EfaMr *mr;
 
     if (status != EFA_ADMIN_SUCCESS) {
         return status;
+    }
+    if (!efa_mr_room(core)) {
+        return efa_admin_fail(cmd, EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
+                              EFA_EXT_NONE, "all %u are in use",
+                              core->cfg.max_mr);
     }
     mr = g_new0(EfaMr, 1);
     mr->iova = le64_to_cpu(req->iova);
@@ -324,58 +393,32 @@ EfaAdminStatus efa_cmd_reg_mr(EfaCore *core, EfaAdminCmd *cmd)
     mr->permissions = req->permissions;
     mr->physical = FIELD_EX8(req->flags, REG_MR_FLAGS, MEM_ADDR_PHY_MODE_EN);
     if (!mr->physical) {
-        walk.mr = mr;
-        walk.page_num = efa_reg_mr_pages(req);
-        walk.page_size = 1ULL << FIELD_EX8(req->flags, REG_MR_FLAGS,
-                                           PHYS_PAGE_SIZE_SHIFT);
-        mr->page_offset = mr->iova & (walk.page_size - 1);
-        status = efa_pbl_walk(&walk, req);
-    }
-    if (status == EFA_ADMIN_SUCCESS) {
-        mr->index = efa_table_add(&core->mrs, mr);
-        if (mr->index == EFA_NO_INDEX) {
-            status = efa_admin_fail(cmd, EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE,
-                                    EFA_EXT_NONE, "all %u are in use",
-                                    core->mrs.size);
-        }
+        status = efa_mr_fill(core, cmd, mr, req);
     }
     if (status != EFA_ADMIN_SUCCESS) {
-        g_free(mr->runs);
         g_free(mr);
         return status;
     }
-    mr->runs = g_renew(EfaMrRun, mr->runs, mr->num_runs);
+    mr->index = efa_table_add(&core->mrs, mr);
+    mr->valid = true;
     mr->pd = efa_table_get(&core->pds, le16_to_cpu(req->pd));
     mr->pd->refs++;
-    core->mr_runs += mr->num_runs;
-    mr->valid = true;
-    /* 24 bits: index and a generation that outdates the key on reuse */
-    do {
-        core->mrs.gen[mr->index]++;
-        mr->key = mr->index << 8 | core->mrs.gen[mr->index];
-    } while (efa_mr_key_taken(core, mr->key, mr));
+    mr->key = efa_mr_make_key(mr->index, core->mrs.gen[mr->index]);
     resp.l_key = cpu_to_le32(mr->key);
     resp.r_key = cpu_to_le32(mr->key);
     memcpy(cmd->resp, &resp, sizeof(resp));
-    trace_efa_mr_reg(mr->key, mr->iova, mr->length,
-                     walk.page_num, mr->num_runs,
+    trace_efa_mr_reg(mr->key, mr->iova, mr->length, mr->num_runs,
                      mr->permissions);
     return EFA_ADMIN_SUCCESS;
 }
 
 static EfaMr *efa_mr_by_key(EfaCore *core, uint32_t key)
 {
-    EfaMr *mr = efa_table_get(&core->mrs, key >> 8);
+    EfaMr *mr = key & EFA_KEY_ORDINARY
+                ? efa_table_get(&core->mrs, efa_mr_key_index(key))
+                : efa_fast_mr_of(core, key);
 
-    return mr && mr->key == key ? mr : efa_fast_mr_find(core, key);
-}
-
-bool efa_mr_key_taken(EfaCore *core, uint32_t key, const EfaMr *but)
-{
-    const EfaMr *mr = efa_table_get(&core->mrs, key >> 8);
-    const EfaMr *fast = efa_fast_mr_find(core, key);
-
-    return (mr && mr != but && mr->key == key) || (fast && fast != but);
+    return mr && mr->key == key ? mr : NULL;
 }
 
 EfaAdminStatus efa_cmd_dereg_mr(EfaCore *core, EfaAdminCmd *cmd)
@@ -384,7 +427,7 @@ EfaAdminStatus efa_cmd_dereg_mr(EfaCore *core, EfaAdminCmd *cmd)
     uint32_t key = le32_to_cpu(req->l_key);
     EfaMr *mr = efa_mr_by_key(core, key);
 
-    if (!mr) {
+    if (!mr && !(key & EFA_KEY_ORDINARY)) {
         /* the consumer may have changed its part of the key since (5.8) */
         mr = efa_fast_mr_of(core, key);
     }

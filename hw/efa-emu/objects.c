@@ -37,6 +37,7 @@ void efa_objects_init(EfaCore *core)
     efa_table_init(&core->uars, EFA_MAX_UARS);
     efa_table_init(&core->pds, cfg->max_pd);
     efa_table_init(&core->mrs, cfg->max_mr);
+    efa_table_init(&core->fast_mrs, EFA_MAX_FAST_MRS);
     efa_table_init(&core->ahs, cfg->max_ah);
     efa_table_init(&core->cqs, cfg->max_cq);
     efa_table_init(&core->eqs, MAX(cfg->max_eq, 1));
@@ -55,6 +56,7 @@ void efa_objects_destroy(EfaCore *core)
     efa_table_destroy(&core->eqs);
     efa_table_destroy(&core->cqs);
     efa_table_destroy(&core->ahs);
+    efa_table_destroy(&core->fast_mrs);
     efa_table_destroy(&core->mrs);
     efa_table_destroy(&core->pds);
     efa_table_destroy(&core->uars);
@@ -104,6 +106,9 @@ void efa_objects_reset(EfaCore *core)
     }
     EACH(mrs) {
         efa_mr_free(core, efa_table_get(&core->mrs, i));
+    }
+    EACH(fast_mrs) {
+        efa_mr_free(core, efa_table_get(&core->fast_mrs, i));
     }
     EACH(pds) {
         efa_simple_free(&core->pds, i);
@@ -205,7 +210,8 @@ EfaAdminStatus efa_cmd_dealloc_uar(EfaCore *core, EfaAdminCmd *cmd)
     uar = efa_table_get(&core->uars, index);
     if (uar->refs) {
         return efa_admin_fail(cmd, EFA_ADMIN_RESOURCE_BUSY, EFA_EXT_BUSY,
-                              "UAR %u has %u queues and counters", index, uar->refs);
+                              "UAR %u has %u queues and counters", index,
+                              uar->refs);
     }
     /* Only now may its send queue windows go to somebody else (1.10). */
     for (i = 0; i < core->cfg.max_qp; i++) {

@@ -107,16 +107,14 @@ static const char *efa_qp_rings_check(const EfaCore *core,
     uint32_t rq_depth = le32_to_cpu(req->recv_queue_depth);
     uint64_t rq_base = le64_to_cpu(req->rq_base_addr);
     uint32_t wqe_size = sq_depth ? sq_size / sq_depth : EFA_IO_WQE_SIZE;
+    bool fits = wqe_size == EFA_IO_WQE_SIZE ||
+                (wqe_size == EFA_IO_WQE_SIZE_WIDE &&
+                 efa_can(core, EFA_CAP_WIDE_WQE));
 
     if (sq_depth > cfg->max_sq_depth || rq_depth > cfg->max_rq_depth) {
         return "queue depth beyond the limit";
     }
-    if (wqe_size != EFA_IO_WQE_SIZE &&
-        !(wqe_size == EFA_IO_WQE_SIZE_WIDE &&
-          efa_can(core, EFA_CAP_WIDE_WQE))) {
-        return "send ring size does not fit its depth";
-    }
-    if (sq_depth && (sq_size != sq_depth * wqe_size ||
+    if (sq_depth && (!fits || sq_size != sq_depth * wqe_size ||
                      sq_size > cfg->max_llq_size || !is_power_of_2(sq_size))) {
         return "send ring size does not fit its depth";
     }
@@ -295,6 +293,8 @@ static void efa_qp_setup(EfaCore *core, EfaQp *qp, const EfaCreateQpCmd *req)
     qp->msgs = g_new0(EfaTxMsg, qp->sq_depth);
     g_queue_init(&qp->free_msgs);
     g_queue_init(&qp->pending);
+    g_queue_init(&qp->started);
+    g_queue_init(&qp->fenced);
     qp->ready_link.data = qp;
     qp->rq_base = le64_to_cpu(req->rq_base_addr);
     qp->rq_descs = le32_to_cpu(req->recv_queue_ring_size) /

@@ -21,9 +21,12 @@ static EfaTxMsg *efa_sq_take(EfaQp *qp)
     /* grows into the pool, so that its memory is touched when needed */
     msg = &qp->msgs[qp->msgs_touched++];
     msg->link.data = msg;
+    msg->started_link.data = msg;
     msg->qp = qp;
     return msg;
 }
+
+static void efa_sq_unfence(EfaCore *core, EfaQp *qp);
 
 static void efa_sq_release(EfaCore *core, EfaTxMsg *msg)
 {
@@ -33,7 +36,11 @@ static void efa_sq_release(EfaCore *core, EfaTxMsg *msg)
     msg->ah = NULL;
     g_queue_push_head_link(&qp->free_msgs, &msg->link);
     qp->outstanding--;
-    efa_sq_mark_ready(core, qp);    /* if the next one waits for the end */
+    if (msg->started) {
+        msg->started = false;
+        g_queue_unlink(&qp->started, &msg->started_link);
+        efa_sq_unfence(core, qp);
+    }
 }
 
 static void efa_sq_count(EfaCore *core, const EfaTxMsg *msg, bool ok)
@@ -104,19 +111,10 @@ void efa_sq_complete(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
     efa_sq_release(core, msg);
 }
 
-/* An invalidation takes effect when all that came before it is done (12.3). */
-static bool efa_sq_fenced(const EfaQp *qp)
-{
-    const EfaTxMsg *next = qp->pending.head->data;
-
-    return next->op == EFA_IO_FAST_INV &&
-           qp->outstanding > qp->pending.length;
-}
-
 void efa_sq_mark_ready(EfaCore *core, EfaQp *qp)
 {
     if (!qp->ready && !g_queue_is_empty(&qp->pending) &&
-        qp->state == EFA_QP_STATE_RTS && !efa_sq_fenced(qp)) {
+        qp->state == EFA_QP_STATE_RTS) {
         qp->ready = true;
         g_queue_push_tail_link(&core->ready, &qp->ready_link);
     }
@@ -136,6 +134,7 @@ static void efa_sq_fetch(EfaQp *qp, uint16_t prod)
         msg->state = EFA_TX_PENDING;
         msg->op = FIELD_EX8(msg->wqe.meta.ctrl1, TX_CTRL1, OP_TYPE);
         msg->length = 0;
+        msg->order = qp->next_order++;
         g_queue_push_tail_link(&qp->pending, &msg->link);
         qp->outstanding++;
         qp->sq_db++;
@@ -199,6 +198,12 @@ static bool efa_sge_resolve(EfaCore *core, const EfaTxMsg *msg,
     return *mr;
 }
 
+/* Does it end here, without a word to anybody? */
+static bool efa_sq_is_local(const EfaTxMsg *msg)
+{
+    return msg->op == EFA_IO_FAST_REG || msg->op == EFA_IO_FAST_INV;
+}
+
 /* 13.2: operations that this device or this QP does not have. */
 static EfaCompStatus efa_sq_check_op(EfaCore *core, const EfaTxMsg *msg)
 {
@@ -220,16 +225,20 @@ static EfaCompStatus efa_sq_check_op(EfaCore *core, const EfaTxMsg *msg)
         break;
     case EFA_IO_FAST_REG:
     case EFA_IO_FAST_INV:
-        /* the rest is efa_fast_execute()'s */
-        return msg->qp->pd->fast_mrs
-               ? EFA_IO_COMP_STATUS_OK
-               : EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
+        possible = msg->qp->pd->fast_mrs;
+        break;
     default:
         possible = false;
         break;
     }
     if (!possible || msg->qp->type != EFA_QP_TYPE_SRD) {
         return EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP;
+    }
+    if (efa_sq_is_local(msg)) {
+        /* the rest is efa_fast_execute()'s to judge */
+        return has_imm || efa_sq_is_inline(msg)
+               ? EFA_IO_COMP_STATUS_LOCAL_ERROR_QP_INTERNAL_ERROR
+               : EFA_IO_COMP_STATUS_OK;
     }
     /* what a write carries in itself has no room in 64 bytes */
     return efa_sq_is_inline(msg) && msg->qp->wqe_size == EFA_IO_WQE_SIZE
@@ -346,8 +355,8 @@ EfaCompStatus efa_sq_scatter(EfaCore *core, const EfaTxMsg *msg,
 #define EFA_POLLING_BLOCK   128
 
 /*
- * Segments of RDMA may arrive in any order, but where the guest polls data no
- * aligned block is in two of them (7.7).
+ * Segments of RDMA may arrive in any order, but no aligned block of where the
+ * data go is in two of them: somebody may poll it (7.7).
  */
 static void efa_sq_segment(EfaCore *core, EfaTxMsg *msg)
 {
@@ -358,7 +367,7 @@ static void efa_sq_segment(EfaCore *core, EfaTxMsg *msg)
 
     msg->seg_size = core->cfg.mtu;
     msg->seg_first = msg->seg_size;
-    if (msg->op != EFA_IO_SEND && efa_can(core, EFA_CAP_DATA_POLLING_128)) {
+    if (msg->op != EFA_IO_SEND) {
         msg->seg_size -= msg->seg_size % EFA_POLLING_BLOCK;
         msg->seg_first = msg->seg_size - low % EFA_POLLING_BLOCK;
     }
@@ -369,12 +378,6 @@ static void efa_sq_segment(EfaCore *core, EfaTxMsg *msg)
     }
     msg->segs_todo = msg->segs_total;
     msg->segs_open = 0;
-}
-
-/* Does it end here, without a word to anybody? */
-static bool efa_sq_is_local(const EfaTxMsg *msg)
-{
-    return msg->op == EFA_IO_FAST_REG || msg->op == EFA_IO_FAST_INV;
 }
 
 /* Section 13, in its order. Sets the message's length; @ah: for whom it is. */
@@ -393,9 +396,51 @@ static EfaCompStatus efa_sq_check(EfaCore *core, EfaTxMsg *msg, EfaAh **ah)
     return efa_sq_check_data(core, msg);
 }
 
+static void efa_sq_fail(EfaCore *core, EfaTxMsg *msg, EfaCompStatus status)
+{
+    efa_guest_error("QP 0x%x: send request 0x%x fails with status %u",
+                    msg->qp->num, le16_to_cpu(msg->wqe.meta.req_id), status);
+    efa_sq_complete(core, msg, status);
+}
+
+/* A work request that ends here. */
+static void efa_sq_execute(EfaCore *core, EfaTxMsg *msg)
+{
+    EfaCompStatus status = efa_fast_execute(core, msg->qp->pd, msg->op,
+                                            &msg->wqe.fast_reg);
+
+    if (status == EFA_IO_COMP_STATUS_OK) {
+        efa_sq_complete(core, msg, status);
+    } else {
+        efa_sq_fail(core, msg, status);
+    }
+}
+
+/*
+ * An invalidation takes effect when all that came before it is done (12.3).
+ * What comes behind it does not wait.
+ */
+static void efa_sq_unfence(EfaCore *core, EfaQp *qp)
+{
+    GList *link;
+
+    while ((link = qp->fenced.head)) {
+        EfaTxMsg *msg = link->data;
+        const EfaTxMsg *oldest = qp->started.head ? qp->started.head->data
+                                                  : NULL;
+
+        if (oldest && (int32_t)(oldest->order - msg->order) < 0) {
+            return;
+        }
+        g_queue_unlink(&qp->fenced, &msg->link);
+        efa_sq_execute(core, msg);
+    }
+}
+
 static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
 {
     const EfaIoTxMeta *meta = &msg->wqe.meta;
+    EfaQp *qp = msg->qp;
     EfaCompStatus status;
     EfaAh *ah;
 
@@ -403,23 +448,34 @@ static void efa_sq_start(EfaCore *core, EfaTxMsg *msg)
                        meta->ctrl1, meta->ctrl2, le16_to_cpu(meta->ah),
                        le16_to_cpu(meta->dest_qp_num));
     status = efa_sq_check(core, msg, &ah);
-    if (status == EFA_IO_COMP_STATUS_OK && efa_sq_is_local(msg)) {
-        status = efa_fast_execute(core, msg->qp->pd, msg->op,
-                                  &msg->wqe.fast_reg);
-    }
     if (status != EFA_IO_COMP_STATUS_OK) {
-        efa_guest_error("QP 0x%x: send request 0x%x fails with status %u",
-                        msg->qp->num, le16_to_cpu(meta->req_id), status);
-    }
-    if (status != EFA_IO_COMP_STATUS_OK || efa_sq_is_local(msg)) {
-        efa_sq_complete(core, msg, status);
+        efa_sq_fail(core, msg, status);
         return;
     }
+    if (msg->op == EFA_IO_FAST_REG) {
+        efa_sq_execute(core, msg);
+        return;
+    }
+    if (msg->op == EFA_IO_FAST_INV) {
+        msg->state = EFA_TX_FENCED;
+        g_queue_push_tail_link(&qp->fenced, &msg->link);
+        efa_sq_unfence(core, qp);
+        return;
+    }
+    msg->started = true;
+    g_queue_push_tail_link(&qp->started, &msg->started_link);
     msg->ah = ah;
+    msg->number = ah->peer->tx_msgs++;
     efa_sq_segment(core, msg);
     msg->attempt = 0;
-    msg->rnr_left = msg->qp->rnr_retry;
+    msg->rnr_left = qp->rnr_retry;
     efa_srd_send(core, msg);
+}
+
+/* What starting @msg costs, in messages. */
+static unsigned efa_sq_cost(const EfaTxMsg *msg)
+{
+    return msg->op == EFA_IO_FAST_REG ? efa_fast_cost(&msg->wqe.fast_reg) : 1;
 }
 
 /* Round robin over the QPs, one request at a time, so that none starves. */
@@ -435,8 +491,8 @@ void efa_sq_run(EfaCore *core, unsigned budget)
         if (qp->state == EFA_QP_STATE_RTS) {
             head = g_queue_pop_head_link(&qp->pending);
             if (head) {
+                budget -= MIN(budget, efa_sq_cost(head->data));
                 efa_sq_start(core, head->data);
-                budget--;
             }
             efa_sq_mark_ready(core, qp);
         }
@@ -447,6 +503,8 @@ static void efa_sq_end(EfaCore *core, EfaTxMsg *msg, bool completion)
 {
     if (msg->state == EFA_TX_PENDING) {
         g_queue_unlink(&msg->qp->pending, &msg->link);
+    } else if (msg->state == EFA_TX_FENCED) {
+        g_queue_unlink(&msg->qp->fenced, &msg->link);
     } else {
         efa_srd_cancel(core, msg);
     }
@@ -461,6 +519,10 @@ void efa_sq_flush(EfaCore *core, EfaQp *qp, bool completions)
 {
     uint32_t i;
 
+    /* before what they wait for: they are not to be executed */
+    while (!g_queue_is_empty(&qp->fenced)) {
+        efa_sq_end(core, g_queue_peek_head(&qp->fenced), completions);
+    }
     for (i = 0; i < qp->msgs_touched && qp->outstanding; i++) {
         EfaTxMsg *msg = &qp->msgs[i];
 
