@@ -18,13 +18,19 @@ struct EfaCounterUse {
     uint32_t events;            /* QP_EVENTS */
 };
 
-static void efa_counter_set(EfaCore *core, EfaCounter *counter,
+static bool efa_counter_set(EfaCore *core, EfaCounter *counter,
                             uint64_t value)
 {
     uint64_t le = cpu_to_le64(value);
 
     counter->value = value;
-    efa_dma_write(core, counter->paddr, &le, sizeof(le));
+    return efa_dma_write(core, counter->paddr, &le, sizeof(le));
+}
+
+static EfaAdminStatus efa_counter_fault(EfaAdminCmd *cmd, uint64_t paddr)
+{
+    return efa_admin_fail(cmd, EFA_ADMIN_UNKNOWN_ERROR, EFA_EXT_DMA_FAULT,
+                          "counter at 0x%" PRIx64, paddr);
 }
 
 /* The greatest value is followed by 0. */
@@ -142,7 +148,10 @@ EfaAdminStatus efa_cmd_create_event_counter(EfaCore *core, EfaAdminCmd *cmd)
     counter->uar = uar;
     counter->uar->refs++;
     counter->paddr = paddr;
-    efa_counter_set(core, counter, 0);
+    if (!efa_counter_set(core, counter, 0)) {
+        efa_counter_free(core, counter);
+        return efa_counter_fault(cmd, paddr);
+    }
     resp.cntr_handle = cpu_to_le32(counter->index);
     memcpy(cmd->resp, &resp, sizeof(resp));
     trace_efa_object("event counter", "create", counter->index);
@@ -216,8 +225,8 @@ EfaAdminStatus efa_cmd_modify_event_counter(EfaCore *core, EfaAdminCmd *cmd)
                               ", the greatest is %" PRIu64, value,
                               core->cfg.event_counter_max);
     }
-    efa_counter_set(core, counter, value);
-    return EFA_ADMIN_SUCCESS;
+    return efa_counter_set(core, counter, value)
+           ? EFA_ADMIN_SUCCESS : efa_counter_fault(cmd, counter->paddr);
 }
 
 /* What ATTACH and DETACH name: a counter and a QP of one UAR, events. */

@@ -97,8 +97,8 @@ struct EfaPeer {
     uint32_t rx_dups;       /* requests that had been answered before */
     EfaRxWindow *rx;        /* once the peer has sent something */
     GQueue reads;           /* EfaReadJob: what waits for room to be sent */
-    GHashTable *writes;     /* bytes to come of writes that are counted, by
-                             * number of the message; NULL: none yet */
+    GQueue ops;             /* EfaRxOp: RDMA that is counted, half done */
+    GHashTable *op_by_number;
 
     /* answers not sent yet */
     bool send_ack;
@@ -192,7 +192,7 @@ void efa_rx_data(EfaCore *core, const EfaRxMsg *msg, const EfaPktHdr *hdr);
 /* Go on answering reads; true if one more could be tried. */
 bool efa_rx_resume_reads(EfaCore *core, EfaPeer *peer);
 /* Forget what @peer has asked for. */
-void efa_rx_forget(EfaPeer *peer);
+void efa_rx_forget(EfaCore *core, EfaPeer *peer);
 
 /* ---- net.c: packets in and out, loopback included ---- */
 uint8_t *efa_net_reserve(EfaCore *core, EfaPeer *peer, size_t len);

@@ -64,7 +64,7 @@ static void efa_peer_free(EfaCore *core, EfaPeer *peer)
     efa_net_drop_held(core, peer);
     efa_net_unqueue(core, peer);
     efa_impair_forget(core, peer);
-    efa_rx_forget(peer);
+    efa_rx_forget(core, peer);
     efa_peer_free_segs(&peer->inflight);
     efa_peer_free_segs(&peer->lost);
     if (peer->link) {
@@ -258,7 +258,7 @@ void efa_peer_link_down(EfaCore *core, EfaPeer *peer, EfaLinkDownReason why)
         efa_peer_abort(core, peer, efa_peer_silence(peer));
         /* nothing of the old connection can come any more, whatever the
          * clock of the one that follows says */
-        efa_rx_forget(peer);
+        efa_rx_forget(core, peer);
         efa_peer_maybe_free(core, peer);
         return;
     }

@@ -86,56 +86,101 @@ static EfaCompStatus efa_rx_rdma_check(EfaCore *core, const EfaQp *qp,
                : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS;
 }
 
-/* Writes of one peer under way that are counted. */
-#define EFA_RX_MAX_WRITES   4096
+/* ---- operations that event counters count at their target ---- */
+
+/* Of one peer, and of all, that are under way. */
+#define EFA_RX_MAX_OPS      4096
+#define EFA_RX_MAX_ALL_OPS  65536
+
+/* An operation of several segments, some of which are done. */
+typedef struct EfaRxOp {
+    GList link;             /* in peer->ops, the oldest first */
+    uint32_t number;        /* of its message */
+    uint32_t left;          /* bytes */
+} EfaRxOp;
+
+static void efa_rx_op_free(EfaCore *core, EfaPeer *peer, EfaRxOp *op)
+{
+    g_hash_table_remove(peer->op_by_number, GUINT_TO_POINTER(op->number));
+    g_queue_unlink(&peer->ops, &op->link);
+    core->rx_ops--;
+    g_free(op);
+}
+
+static void efa_rx_forget_ops(EfaCore *core, EfaPeer *peer)
+{
+    while (peer->ops.length) {
+        efa_rx_op_free(core, peer, peer->ops.head->data);
+    }
+    g_clear_pointer(&peer->op_by_number, g_hash_table_destroy);
+}
+
+/* One that was given up half way stays until it is the oldest of too many. */
+static EfaRxOp *efa_rx_op_new(EfaCore *core, const EfaRxMsg *msg)
+{
+    EfaPeer *peer = msg->peer;
+    EfaRxOp *op;
+
+    if (!peer->op_by_number) {
+        peer->op_by_number = g_hash_table_new(NULL, NULL);
+    }
+    if (peer->ops.length && (peer->ops.length >= EFA_RX_MAX_OPS ||
+                             core->rx_ops >= EFA_RX_MAX_ALL_OPS)) {
+        efa_rx_op_free(core, peer, peer->ops.head->data);
+    }
+    if (core->rx_ops >= EFA_RX_MAX_ALL_OPS) {
+        return NULL;
+    }
+    op = g_new(EfaRxOp, 1);
+    *op = (EfaRxOp) { .link = { .data = op }, .number = msg->number,
+                      .left = msg->rdma.length };
+    core->rx_ops++;
+    g_queue_push_tail_link(&peer->ops, &op->link);
+    g_hash_table_insert(peer->op_by_number, GUINT_TO_POINTER(op->number), op);
+    return op;
+}
 
 /*
- * A segment of a write is in place: count the write with its last one. They
- * come in any order, except that one with immediate data is the last.
+ * A segment of @msg's operation is done for the first time: @event happens
+ * with the last one of them, in whatever order they come.
  */
-static void efa_rx_count_write(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg)
+static void efa_rx_count(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg,
+                         uint32_t event)
 {
-    const uint32_t event = R_QP_EVENTS_REMOTE_WRITE_COMP_MASK;
-    gpointer key = GUINT_TO_POINTER(msg->number);
     EfaPeer *peer = msg->peer;
-    uint32_t left = msg->rdma.length - msg->length;
-    gpointer before;
+    EfaRxOp *op = NULL;
 
     if (!efa_counter_wants(qp, event)) {
         return;
     }
-    if (left && !peer->writes) {
-        peer->writes = g_hash_table_new(NULL, NULL);
-    }
-    if (left && g_hash_table_lookup_extended(peer->writes, key, NULL,
-                                             &before)) {
-        left = GPOINTER_TO_UINT(before) - MIN(GPOINTER_TO_UINT(before),
-                                              msg->length);
-    }
-    if (!left || msg->has_imm) {
-        if (peer->writes) {
-            g_hash_table_remove(peer->writes, key);
-        }
+    if (msg->rdma.seg_length == msg->rdma.length) {
         efa_counter_event(core, qp, event);
         return;
     }
-    if (g_hash_table_size(peer->writes) >= EFA_RX_MAX_WRITES) {
-        g_hash_table_remove_all(peer->writes);
+    if (peer->op_by_number) {
+        op = g_hash_table_lookup(peer->op_by_number,
+                                 GUINT_TO_POINTER(msg->number));
     }
-    g_hash_table_insert(peer->writes, key, GUINT_TO_POINTER(left));
+    op = op ?: efa_rx_op_new(core, msg);
+    if (!op) {
+        return;
+    }
+    op->left -= MIN(op->left, msg->rdma.seg_length);
+    if (!op->left) {
+        efa_rx_op_free(core, peer, op);
+        efa_counter_event(core, qp, event);
+    }
 }
 
-/* A segment of a read was served: count the read with its end, once. */
+/* Reads are served again when an answer is lost. */
 static void efa_rx_count_read(EfaCore *core, EfaQp *qp, const EfaRxMsg *msg)
 {
-    const EfaPktRdma *rdma = &msg->rdma;
     uint32_t slot = EFA_SRD_SLOT(msg->psn);
     uint64_t *word = &msg->peer->rx->counted[slot / 64];
 
-    if (rdma->offset + rdma->seg_length == rdma->length &&
-        !(*word >> (slot % 64) & 1)) {
+    if (!(*word >> (slot % 64) & 1)) {
         *word |= 1ull << (slot % 64);
-        efa_counter_event(core, qp, R_QP_EVENTS_REMOTE_READ_COMP_MASK);
+        efa_rx_count(core, qp, msg, R_QP_EVENTS_REMOTE_READ_COMP_MASK);
     }
 }
 
@@ -166,7 +211,7 @@ static EfaCompStatus efa_rx_write(EfaCore *core, EfaQp *qp,
                          : EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY);
     }
     if (ok) {
-        efa_rx_count_write(core, qp, msg);
+        efa_rx_count(core, qp, msg, R_QP_EVENTS_REMOTE_WRITE_COMP_MASK);
     }
     return ok ? EFA_IO_COMP_STATUS_OK
               : EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_ADDRESS;
@@ -300,14 +345,14 @@ static void efa_rx_read_request(EfaCore *core, const EfaRxMsg *msg)
 
 /* ---- the window ---- */
 
-void efa_rx_forget(EfaPeer *peer)
+void efa_rx_forget(EfaCore *core, EfaPeer *peer)
 {
     GList *link;
 
     while ((link = g_queue_pop_head_link(&peer->reads))) {
         g_free(link->data);
     }
-    g_clear_pointer(&peer->writes, g_hash_table_destroy);
+    efa_rx_forget_ops(core, peer);
     peer->rx_epoch = 0;
     peer->rx_ctx = 0;
 }
@@ -329,7 +374,7 @@ static bool efa_rx_context(EfaCore *core, EfaPeer *peer, const EfaPktHdr *hdr)
         return false;
     }
     efa_net_unqueue(core, peer);
-    efa_rx_forget(peer);
+    efa_rx_forget(core, peer);
     g_free(peer->rx);
     peer->rx = g_new0(EfaRxWindow, 1);
     peer->rx_epoch = epoch;

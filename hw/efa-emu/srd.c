@@ -335,7 +335,6 @@ void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
     EfaSendResult result = EFA_SEND_NO_ROOM;
     int64_t now;
 
-    msg->number = peer->tx_msgs++;
     if (g_queue_is_empty(efa_srd_queue(msg))) {
         result = efa_srd_send_one(core, msg);
         if (result == EFA_SEND_STOP) {

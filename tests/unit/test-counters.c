@@ -304,6 +304,75 @@ static void test_interleaved(void)
     pair_free(&p);
 }
 
+/* A read is over when all of it was served, not when its end was. */
+static void test_read_in_part(void)
+{
+    Pair p = pair_new();
+    Counter c = create(p.b->h, p.b->uar);
+    EfaIoTxWqe wqe = rdma_wqe(&p, EFA_IO_RDMA_READ, 8 * MTU);
+
+    g_assert_cmpuint(attach(&c, p.b->qp, REMOTE_READ), ==, 0);
+    wire_auto(p.w, false);
+    sq_post(p.a->qp, &wqe);
+    settle();
+    wire_deliver(p.w, wire_take(p.w, wire_count(p.w) - 1));
+    g_assert_cmpuint(*c.value, ==, 0);
+    wire_auto(p.w, true);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+    g_assert_cmpuint(*c.value, ==, 1);
+    pair_free(&p);
+}
+
+/*
+ * Writes that are given up half way leave something behind, but no count of
+ * one that goes on is lost for them. One that finds no buffer for its
+ * immediate data at first is the same write when it does.
+ */
+static void test_half_writes(void)
+{
+    Pair p = pair_new();
+    Counter c = create(p.b->h, p.b->uar);
+    EfaIoTxWqe half = rdma_wqe(&p, EFA_IO_RDMA_WRITE, 2 * MTU);
+    EfaIoTxWqe whole = rdma_wqe(&p, EFA_IO_RDMA_WRITE, 4 * MTU);
+    unsigned i;
+
+    g_assert_cmpuint(attach(&c, p.b->qp, REMOTE_WRITE), ==, 0);
+    g_assert_cmpuint(qp_modify(p.a->qp, R_MODIFY_QP_MASK_RNR_RETRY_MASK, 0, 0,
+                               1), ==, 0);
+    wqe_imm(&half, 5);
+    sq_post(p.a->qp, &half);
+    settle();
+    rq_post(p.b->qp, 1, &p.b->rx, 0, 64);
+    advance(20 * EFA_NSEC_PER_MSEC);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+    g_assert_cmpuint(cq_next(p.b->rcq).imm, ==, 5);
+    g_assert_cmpuint(*c.value, ==, 1);
+
+    wire_auto(p.w, false);
+    sq_post(p.a->qp, &whole);
+    settle();
+    wire_deliver(p.w, wire_take(p.w, 0));
+    wire_auto(p.w, true);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+    g_assert_cmpuint(*c.value, ==, 2);
+
+    for (i = 0; i < 4200; i++) {
+        sq_post(p.a->qp, &half);
+        advance(20 * EFA_NSEC_PER_MSEC);
+        g_assert_cmpuint(cq_next(p.a->scq).status, ==, 10);
+    }
+    g_assert_cmpuint(*c.value, ==, 2);
+    for (i = 0; i < 50; i++) {
+        sq_put(p.a->qp, &whole);
+    }
+    sq_ring(p.a->qp);
+    for (i = 0; i < 50; i++) {
+        g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+    }
+    g_assert_cmpuint(*c.value, ==, 52);
+    pair_free(&p);
+}
+
 static void test_attach(void)
 {
     Pair p = pair_new();
@@ -433,6 +502,16 @@ static void test_bad_commands(void)
     cmd.reserved = 1;
     g_assert_cmpuint(admin_status(h, &cmd), ==, 4);
 
+    /* not to be reached, when it is made and later */
+    cmd.reserved = 0;
+    cmd.paddr = 1ull << 47;
+    g_assert_cmpuint(admin_status(h, &cmd), ==, 6);
+    cmd.paddr = HOST_DMA_BASE;
+    host_fault(h, FAULT_WRITE, HOST_DMA_BASE + ((uint8_t *)c.value - h->mem),
+               8);
+    g_assert_cmpuint(modify(&c, EFA_COUNTER_SET, 3), ==, 6);
+    host_fault(h, 0, 0, 0);
+
     g_assert_cmpuint(modify(&none, EFA_COUNTER_SET, 0), ==, 5);
     g_assert_cmpuint(admin_status(h, &mod), ==, 4);
     g_assert_cmpuint(destroy(&none), ==, 5);
@@ -451,7 +530,6 @@ static void test_bad_commands(void)
     for (i = 2; i < 1024; i++) {
         create(h, p.a->uar);
     }
-    cmd.reserved = 0;
     g_assert_cmpuint(admin_status(h, &cmd), ==, 1);
     pair_free(&p);
 }
@@ -493,6 +571,8 @@ int main(int argc, char **argv)
     g_test_add_func("/counters/silent-and-flushed", test_silent_and_flushed);
     g_test_add_func("/counters/segments", test_segments);
     g_test_add_func("/counters/interleaved", test_interleaved);
+    g_test_add_func("/counters/read-in-part", test_read_in_part);
+    g_test_add_func("/counters/half-writes", test_half_writes);
     g_test_add_func("/counters/attach", test_attach);
     g_test_add_func("/counters/destroy", test_destroy);
     g_test_add_func("/counters/values", test_values);
