@@ -20,8 +20,10 @@ typedef struct EfaAdminOp {
     EfaAdminHandler handler;    /* NULL: known, but not offered */
     uint8_t req_size;           /* bytes; the rest of the slot is zero */
     uint8_t flags;
-    int8_t needs;               /* EfaCap; 0, which no command needs: none */
+    uint8_t needs;              /* 1 + EfaCap; 0: none */
 } EfaAdminOp;
+
+#define NEEDS(_cap)     .needs = 1 + EFA_CAP_##_cap
 
 static const EfaAdminOp efa_admin_ops[] = {
     [EFA_ADMIN_CREATE_QP]   = { "CREATE_QP", efa_cmd_create_qp, 64 },
@@ -46,22 +48,22 @@ static const EfaAdminOp efa_admin_ops[] = {
     [EFA_ADMIN_CREATE_EQ]   = { "CREATE_EQ", efa_cmd_create_eq, 24 },
     [EFA_ADMIN_DESTROY_EQ]  = { "DESTROY_EQ", efa_cmd_destroy_eq, 8 },
     [EFA_ADMIN_ALLOC_MR]    = { "ALLOC_MR", efa_cmd_alloc_mr, 12,
-                                .needs = EFA_CAP_FAST_REG },
+                                NEEDS(FAST_REG) },
     [EFA_ADMIN_CREATE_EVENT_COUNTER]  = { "CREATE_EVENT_COUNTER",
                                           efa_cmd_create_event_counter, 16,
-                                          .needs = EFA_CAP_EVENT_COUNTERS },
+                                          NEEDS(EVENT_COUNTERS) },
     [EFA_ADMIN_DESTROY_EVENT_COUNTER] = { "DESTROY_EVENT_COUNTER",
                                           efa_cmd_destroy_event_counter, 8,
-                                          .needs = EFA_CAP_EVENT_COUNTERS },
+                                          NEEDS(EVENT_COUNTERS) },
     [EFA_ADMIN_ATTACH_EVENT_COUNTER]  = { "ATTACH_EVENT_COUNTER",
                                           efa_cmd_attach_event_counter, 20,
-                                          .needs = EFA_CAP_EVENT_COUNTERS },
+                                          NEEDS(EVENT_COUNTERS) },
     [EFA_ADMIN_MODIFY_EVENT_COUNTER]  = { "MODIFY_EVENT_COUNTER",
                                           efa_cmd_modify_event_counter, 24,
-                                          .needs = EFA_CAP_EVENT_COUNTERS },
+                                          NEEDS(EVENT_COUNTERS) },
     [EFA_ADMIN_DETACH_EVENT_COUNTER]  = { "DETACH_EVENT_COUNTER",
                                           efa_cmd_detach_event_counter, 20,
-                                          .needs = EFA_CAP_EVENT_COUNTERS },
+                                          NEEDS(EVENT_COUNTERS) },
 };
 
 EfaAdminStatus efa_admin_fail(EfaAdminCmd *cmd, EfaAdminStatus status,
@@ -111,7 +113,7 @@ static EfaAdminStatus efa_admin_check(EfaCore *core, const EfaAdminOp *op,
         return efa_admin_fail(cmd, EFA_ADMIN_UNKNOWN_ERROR, EFA_EXT_NONE,
                               "the device is in fatal error state");
     }
-    if (!op->handler || (op->needs && !efa_can(core, op->needs))) {
+    if (!op->handler || (op->needs && !efa_can(core, op->needs - 1))) {
         return efa_admin_fail(cmd, EFA_ADMIN_UNSUPPORTED_OPCODE,
                               EFA_EXT_NOT_ENABLED, "not offered");
     }
@@ -233,6 +235,11 @@ static EfaAdminStatus efa_admin_decode(EfaAdminCmd *cmd, EfaAqEntryV2 *entry,
     if (checksum != efa_admin_checksum(entry, sizeof(*entry))) {
         return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST, EFA_EXT_NONE,
                               "checksum 0x%04x", checksum);
+    }
+    if (entry->payload_ver) {
+        return efa_admin_fail(cmd, EFA_ADMIN_MALFORMED_REQUEST,
+                              EFA_EXT_NOT_ENABLED, "payload of version %u",
+                              entry->payload_ver);
     }
     for (i = sizeof(cmd->req.data); i < sizeof(entry->payload); i++) {
         if (entry->payload[i]) {

@@ -81,7 +81,9 @@ static OnOffAuto *efa_cap_of(EfaConfig *cfg, EfaCap cap)
 
 static bool efa_cap_on(const EfaConfig *cfg, EfaCap cap)
 {
-    return *efa_cap_of((EfaConfig *)cfg, cap) == ON_OFF_AUTO_ON;
+    const char *value = (const char *)cfg + efa_caps[cap].offset;
+
+    return *(const OnOffAuto *)value == ON_OFF_AUTO_ON;
 }
 
 uint32_t efa_config_caps(const EfaConfig *cfg)
@@ -240,6 +242,18 @@ static bool efa_config_check_sums(const EfaConfig *cfg, GError **errp)
         /* One event a CQ can be outstanding (8.5): no room, no events. */
         return efa_config_error(errp, "max-eq-depth=%u must not be below "
                                 "max-cq=%u", cfg->max_eq_depth, cfg->max_cq);
+    }
+    if (cfg->min_sq_depth > cfg->max_sq_depth) {
+        return efa_config_error(errp, "min-sq-depth=%u must not be above "
+                                "max-sq-depth=%u", cfg->min_sq_depth,
+                                cfg->max_sq_depth);
+    }
+    if (efa_cap_on(cfg, EFA_CAP_WIDE_WQE) &&
+        cfg->inline_size < EFA_IO_TX_INLINE_MAX) {
+        return efa_config_error(errp, "inline-size=%u with wide-wqe=on: "
+                                "providers take wide requests for more than "
+                                "%u bytes only", cfg->inline_size,
+                                EFA_IO_TX_INLINE_MAX);
     }
     if (!(cfg->page_size_cap & 4096) ||
         (cfg->page_size_cap & ~PAGE_SIZES_ALL)) {

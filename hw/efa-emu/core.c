@@ -6,6 +6,51 @@
 #include "efa-osdep.h"
 #include "efa-srd.h"
 
+typedef uint64_t EfaAnyWord __attribute__((may_alias, aligned(1)));
+typedef uint32_t EfaAnyHalf __attribute__((may_alias, aligned(1)));
+
+/* The largest step that the alignment of @to allows; the bytes it takes. */
+static size_t efa_copy_step(uint8_t *to, const uint8_t *from, size_t len)
+{
+    uintptr_t at = (uintptr_t)to;
+
+    if (len >= 8 && at % 8 == 0) {
+        qatomic_set((EfaAnyWord *)to, *(const EfaAnyWord *)from);
+        return 8;
+    }
+    if (len >= 4 && at % 4 == 0) {
+        qatomic_set((EfaAnyHalf *)to, *(const EfaAnyHalf *)from);
+        return 4;
+    }
+    qatomic_set(to, *from);
+    return 1;
+}
+
+void efa_copy_in_order(void *to, const void *from, size_t len)
+{
+    const uint8_t *s = from;
+    uint8_t *d = to;
+    size_t n;
+
+    while (len) {
+        if (len >= 64 && (uintptr_t)d % 8 == 0) {
+            for (n = 0; n < 64; n += 8) {
+                qatomic_set((EfaAnyWord *)(d + n),
+                            *(const EfaAnyWord *)(s + n));
+                /* in the order of the addresses */
+                smp_wmb();
+            }
+        } else {
+            n = efa_copy_step(d, s, len);
+            /* likewise */
+            smp_wmb();
+        }
+        d += n;
+        s += n;
+        len -= n;
+    }
+}
+
 bool efa_dma_range_ok(uint64_t addr, uint64_t len)
 {
     const uint64_t end = 1ULL << EFA_DMA_ADDR_WIDTH;

@@ -35,7 +35,6 @@ typedef enum EfaAdminOpcode {
     EFA_ADMIN_CREATE_EQ     = 18,
     EFA_ADMIN_DESTROY_EQ    = 19,
     EFA_ADMIN_ALLOC_MR      = 20,
-    EFA_ADMIN_SERVICE       = 21,
     EFA_ADMIN_CREATE_EVENT_COUNTER  = 25,
     EFA_ADMIN_DESTROY_EVENT_COUNTER = 26,
     EFA_ADMIN_ATTACH_EVENT_COUNTER  = 27,
@@ -96,14 +95,13 @@ typedef struct QEMU_PACKED EfaAqEntry {
 
 /* 12.4: what the VERSION register says the admin queues have */
 typedef enum EfaAdminVersion {
-    EFA_ADMIN_VERSION_LEGACY    = 1,
     EFA_ADMIN_VERSION_CHECKSUM  = 2,    /* completions have one */
     EFA_ADMIN_VERSION_V2        = 3,    /* and so may commands */
 } EfaAdminVersion;
 
 #define EFA_AQ_ENTRY_SIZE_V2    128
 
-/* The form of a command with a checksum; the payload begins where data does above */
+/* The form of a command with a checksum; payload is what data is above. */
 typedef struct QEMU_PACKED EfaAqEntryV2 {
     EfaAqCommon common;
     uint16_t checksum;
@@ -441,7 +439,7 @@ typedef struct QEMU_PACKED EfaDeviceAttr {
     uint8_t virt_addr_width;
     uint32_t device_caps;
     uint32_t max_rdma_size;
-    uint8_t guid[8];                    /* big-endian GUID as it lies in memory */
+    uint8_t guid[8];                    /* big-endian, as it lies in memory */
     uint16_t max_link_speed_gbps;
     uint16_t reserved0;
     uint32_t reserved1;

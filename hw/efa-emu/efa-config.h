@@ -73,7 +73,7 @@
       "Value after which an event counter goes on at 0")                    \
     X(UINT16, admin_version, "admin-version", 1,                            \
       "Of the admin queues: 1, 2 (completions have a checksum) or 3 (and "  \
-      "commands may have 128 bytes); drivers before 7.2 take 1 and 2")      \
+      "commands may have 128 bytes)")      \
     X(UINT16, max_tx_batch, "max-tx-batch", 0,                              \
       "What software may write between two send doorbells, in units of 64 " \
       "bytes; 0: no limit. Reported, not enforced")                         \

@@ -21,47 +21,11 @@
 typedef struct EfaCore EfaCore;
 
 /*
- * Copy so that other processors see the bytes in ascending order, each 16, 8
- * or 4 aligned ones at once: software polls data that the device writes (data
- * path specification, 7.7). memcpy() promises no order.
+ * Copy so that other processors see the bytes in ascending order, each 8 or 4
+ * aligned ones at once: software polls data that the device writes (data path
+ * specification, 7.7). memcpy() promises no order.
  */
-static inline void efa_copy_in_order(void *to, const void *from, size_t len)
-{
-    typedef uint8_t Piece __attribute__((vector_size(16), may_alias));
-    typedef Piece AnyPiece __attribute__((aligned(1)));
-    typedef uint64_t AnyWord __attribute__((may_alias, aligned(1)));
-    typedef uint32_t AnyHalf __attribute__((may_alias, aligned(1)));
-    const uint8_t *s = from;
-    uint8_t *d = to;
-    size_t n;
-
-    while (len) {
-        uintptr_t at = (uintptr_t)d;
-
-        if (len >= 64 && at % 16 == 0) {
-            for (n = 0; n < 64; n += 16) {
-                *(Piece *)(d + n) = *(const AnyPiece *)(s + n);
-                smp_wmb();
-            }
-        } else if (len >= 16 && at % 16 == 0) {
-            n = 16;
-            *(Piece *)d = *(const AnyPiece *)s;
-        } else if (len >= 8 && at % 8 == 0) {
-            n = 8;
-            *(AnyWord *)d = *(const AnyWord *)s;
-        } else if (len >= 4 && at % 4 == 0) {
-            n = 4;
-            *(AnyHalf *)d = *(const AnyHalf *)s;
-        } else {
-            n = 1;
-            *d = *s;
-        }
-        smp_wmb();
-        d += n;
-        s += n;
-        len -= n;
-    }
-}
+void efa_copy_in_order(void *to, const void *from, size_t len);
 
 /*
  * What the core needs from its host. All are called with the core lock held

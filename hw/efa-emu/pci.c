@@ -340,17 +340,25 @@ static void efa_write_config(PCIDevice *pdev, uint32_t addr, uint32_t value,
 
 /* ---- life cycle ---- */
 
+/* Four groups of one to four hexadecimal digits. */
 static bool efa_parse_guid(const char *text, uint8_t guid[8])
 {
-    unsigned groups[4], i;
-    int end = -1;
+    g_auto(GStrv) groups = g_strsplit(text, ":", 5);
+    unsigned i, j;
 
-    if (sscanf(text, "%4x:%4x:%4x:%4x%n", &groups[0], &groups[1], &groups[2],
-               &groups[3], &end) != 4 || end < 0 || text[end]) {
+    if (g_strv_length(groups) != 4) {
         return false;
     }
-    for (i = 0; i < ARRAY_SIZE(groups); i++) {
-        stw_be_p(guid + 2 * i, groups[i]);
+    for (i = 0; i < 4; i++) {
+        unsigned value = 0;
+
+        for (j = 0; g_ascii_isxdigit(groups[i][j]); j++) {
+            value = value << 4 | g_ascii_xdigit_value(groups[i][j]);
+        }
+        if (j < 1 || j > 4 || groups[i][j]) {
+            return false;
+        }
+        stw_be_p(guid + 2 * i, value);
     }
     return true;
 }

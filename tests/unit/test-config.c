@@ -94,6 +94,7 @@ static void test_limits(void)
     BAD(max_rdma_size, (1u << 30) + 1, "max-rdma-size=");
     BAD(max_event_counters, 65537, "max-event-counters=65537");
     BAD(admin_version, 4, "admin-version=4");
+    BAD(min_sq_depth, 4097, "min-sq-depth=4097");
     BAD(max_sl, 256, "max-sl=256");
     BAD(event_counter_max, 0, "event-counter-max=0");
     BAD(reset_timeout_ms, 3200, "reset-timeout-ms=3200");
@@ -102,6 +103,9 @@ static void test_limits(void)
     BAD(peer_timeout_ms, 0, "peer-timeout-ms=0");
     BAD(reorder, 1025, "reorder=1025");
 #undef BAD
+    cfg = test_config_of(1, 3);
+    cfg.inline_size = 31;
+    expect(cfg, "inline-size=31 with wide-wqe=on");
 }
 
 /* What is of no use without another goes with it, unless it was asked for. */
