@@ -325,6 +325,33 @@ static void test_expected(void)
     }
 }
 
+/* 13.2: features that can only be read, of every generation */
+static void test_read_only_features(void)
+{
+    unsigned gen, id;
+
+    for (gen = 0; gen < EFA_NUM_GENERATIONS; gen++) {
+        EfaConfig cfg = test_config_of(1, gen);
+        Host *h = host_new_cfg(&cfg);
+
+        for (id = 0; id < 12; id++) {
+            EfaFeatureCmd get = CMD(EfaFeatureCmd, EFA_ADMIN_GET_FEATURE,
+                                    .feature_id = id);
+            EfaFeatureCmd set = CMD(EfaFeatureCmd, EFA_ADMIN_SET_FEATURE,
+                                    .feature_id = id);
+            bool there = (id >= 1 && id <= 7) ||
+                         (id == EFA_ADMIN_QUEUE_ATTR_2 && gen >= 3);
+
+            g_assert_cmpuint(admin_status(h, &get), ==,
+                             there && id != EFA_ADMIN_HOST_INFO ? 0 : 3);
+            if (id != EFA_ADMIN_AENQ_CONFIG && id != EFA_ADMIN_HOST_INFO) {
+                g_assert_cmpuint(admin_status(h, &set), ==, 3);
+            }
+        }
+        hosts_free();
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -338,5 +365,7 @@ int main(int argc, char **argv)
     g_test_add_func("/properties/permissions", test_permissions);
     g_test_add_func("/properties/wqe-sizes", test_wqe_sizes);
     g_test_add_func("/properties/expected", test_expected);
+    g_test_add_func("/properties/read-only-features",
+                    test_read_only_features);
     return g_test_run();
 }

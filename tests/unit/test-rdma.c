@@ -408,12 +408,16 @@ static void test_ud(void)
 {
     Pair p = pair_new();
     End *ud = end_new(p.a->h, EFA_QP_TYPE_UD);
-    EfaIoTxWqe wqe = wqe_rdma(EFA_IO_RDMA_WRITE, 1,
-                              create_ah_ok(p.a->h, ud->pd, test_gid(2)),
-                              p.b->qp->num, &ud->tx, &p.remote, 8);
+    uint16_t ah = create_ah_ok(p.a->h, ud->pd, test_gid(2));
+    uint8_t op;
 
-    sq_post(ud->qp, &wqe);
-    g_assert_cmpuint(cq_next(ud->scq).status, ==, 3);
+    for (op = EFA_IO_RDMA_READ; op <= EFA_IO_RDMA_WRITE; op++) {
+        EfaIoTxWqe wqe = wqe_rdma(op, 1, ah, p.b->qp->num, &ud->rx, &p.remote,
+                                  8);
+
+        sq_post(ud->qp, &wqe);
+        g_assert_cmpuint(cq_next(ud->scq).status, ==, 3);
+    }
     pair_free(&p);
 }
 

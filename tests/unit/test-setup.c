@@ -1,0 +1,118 @@
+/*
+ * Unit tests: setting up the rings of the admin interface, right and wrong
+ *
+ * Control path specification, 3.3 and 13.1. What concerns AQ and ACQ alone is
+ * in test-admin.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "harness.h"
+#include "efa-internal.h"
+
+/* A counter far ahead: as many commands as the ring holds, and no more. */
+static void test_counter_jump(void)
+{
+    static const uint16_t jumps[] = { AQ_DEPTH, AQ_DEPTH + 1, 1000, 0x8000,
+                                      0xffff };
+    unsigned i, j;
+
+    for (i = 0; i < G_N_ELEMENTS(jumps); i++) {
+        Host *h = host_new(1);
+        EfaAqEntry cmd = CMD(EfaAqEntry, EFA_ADMIN_ALLOC_PD);
+        unsigned before = efa_native_guest_errors();
+        EfaAcqEntry cqe;
+
+        for (j = 0; j < AQ_DEPTH; j++) {
+            aq_put(h, &cmd);
+        }
+        reg_write(h, A_AQ_PROD_DB, jumps[i]);
+        settle();
+        for (j = 0; acq_take(h, &cqe); j++) {
+            g_assert_cmpuint(cqe.status, ==, 0);
+        }
+        g_assert_cmpuint(j, ==, AQ_DEPTH);
+        g_assert_cmpint(efa_native_guest_errors() > before, ==, i > 0);
+        /* and a driver that goes on as if nothing had happened is served */
+        alloc_pd_ok(h);
+        hosts_free();
+    }
+}
+
+/* An AENQ that is refused gets no event; commands are none the worse. */
+static void test_aenq(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t base;
+        uint32_t caps;
+        bool works;
+    } rows[] = {
+        { "good", HOST_DMA_BASE + 0x10000, 0x00400010, true },
+        { "depth 0", HOST_DMA_BASE + 0x10000, 0x00400000 },
+        { "depth 17", HOST_DMA_BASE + 0x10000, 0x00400011 },
+        { "depth 8192", HOST_DMA_BASE + 0x10000, 0x00402000 },
+        { "depth 4096", HOST_DMA_BASE + 0x10000, 0x00401000, true },
+        { "entries of 32", HOST_DMA_BASE + 0x10000, 0x00200010 },
+        { "entries of 128", HOST_DMA_BASE + 0x10000, 0x00800010 },
+        { "vector 32 of 32", HOST_DMA_BASE + 0x10000, 0x20400010 },
+        { "vector 31 of 32", HOST_DMA_BASE + 0x10000, 0x1f400010, true },
+        { "no base", 0, 0x00400010 },
+        { "base beyond 48 bits", 1ull << 48, 0x00400010 },
+        { "base wraps", ~0xfffull, 0x00400010 },
+    };
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Host *h = host_new(1);
+        EfaFeatureCmd cmd = CMD(EfaFeatureCmd, EFA_ADMIN_SET_FEATURE,
+                                .feature_id = EFA_ADMIN_AENQ_CONFIG);
+        unsigned vector = rows[i].caps >> 24;
+
+        reg_write_pair(h, A_AENQ_BASE_LO, rows[i].base);
+        reg_write(h, A_AENQ_CAPS, rows[i].caps);
+        cmd.raw[4] = 0x1e;
+        g_assert_cmpuint(admin_status(h, &cmd), ==, 0);
+        host_irqs(h, vector % 32);
+        h->dma_seen = false;
+        efa_lock(&h->core->lock);
+        efa_aenq_post(h->core, EFA_ADMIN_WARNING, 0);
+        efa_unlock(&h->core->lock);
+        if (h->dma_seen != rows[i].works ||
+            host_irqs(h, vector % 32) != rows[i].works) {
+            g_error("%s: %s", rows[i].name,
+                    h->dma_seen ? "works" : "does not work");
+        }
+        alloc_pd_ok(h);
+        hosts_free();
+    }
+}
+
+/* 14, 2: told after the first reset that was completed, and from then on. */
+static void test_reset_finished(void)
+{
+    EfaConfig cfg = test_config(1);
+    Host *h = host_new_raw(&cfg, NULL, NULL);
+    unsigned i;
+
+    host_set_resp(h);
+    g_assert_cmphex(reg_read(h, A_DEV_STS), ==, R_DEV_STS_READY_MASK);
+    for (i = 0; i < 2; i++) {
+        host_reset_handshake(h);
+        g_assert_cmphex(reg_read(h, A_DEV_STS), ==, R_DEV_STS_READY_MASK |
+                        R_DEV_STS_RESET_FINISHED_MASK);
+    }
+    /* 14, 3: after FLR all is as after power-on */
+    efa_core_reset(h->core);
+    g_assert_cmphex(efa_core_reg_read(h->core, A_DEV_STS, 4), ==,
+                    R_DEV_STS_READY_MASK);
+    hosts_free();
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/setup/counter-jump", test_counter_jump);
+    g_test_add_func("/setup/aenq", test_aenq);
+    g_test_add_func("/setup/reset-finished", test_reset_finished);
+    return g_test_run();
+}
