@@ -85,6 +85,7 @@ bool cause_exists(const SimMsg *m, uint8_t status)
         return !cause_same_life(m) || !m->dst || m->dst->closed;
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_RNR:
         return m->qp->rnr_retry < 7 && m->dst &&
+               !(m->op == EFA_IO_RDMA_WRITE && m->dst->unsolicited) &&
                (!m->dst->recv_mask || m->dst->empty_at >= m->posted);
     case EFA_IO_COMP_STATUS_REMOTE_ERROR_BAD_LENGTH:
         return m->op == EFA_IO_SEND && m->dst &&

@@ -253,7 +253,59 @@ static SimMsg *check_identify(SimQp *qp, unsigned index, const EfaIoCdesc *c)
     return m;
 }
 
-static void check_receive(Node *n, const EfaIoCdesc *c)
+/* Completions of a queue are in its ring, wherever others are. */
+static void check_ring(SimQp *qp, const SimCq *cq, unsigned sub)
+{
+    unsigned found = cq->last_sub;
+
+    if (qp->node->w->plan.defect == BREAK_wrong_ring) {
+        found = (found + 1) % cq->subs;
+    }
+    if (found != sub) {
+        sim_broken(qp->node->w, qp->node, qp, NULL, "exactly once: completion "
+                   "in ring %u, the queue's is %u", found, sub);
+    }
+}
+
+/* @m has arrived at @qp, whose receive @index is in its place if it is one. */
+static void check_arrival(SimQp *qp, SimMsg *m, unsigned index,
+                          const EfaIoCdesc *c)
+{
+    Node *n = qp->node;
+
+    check_sender(qp, m, c);
+    if (m->op == EFA_IO_SEND) {
+        check_content(qp, m, index, c);
+        n->seen.sends_received++;
+    } else {
+        check_written(qp, m, c);
+    }
+    check_once(qp, m);
+    n->w->t.received++;
+}
+
+/* Immediate data that took no receive: only where that was agreed upon. */
+static void check_unsolicited(SimQp *qp, const EfaIoCdesc *c)
+{
+    World *w = qp->node->w;
+    SimMsg *m;
+
+    if (!qp->unsolicited || c->req_id || c->status ||
+        !FIELD_EX8(c->flags, CDESC_FLAGS, HAS_IMM)) {
+        sim_broken(w, qp->node, qp, NULL, "content: unsolicited completion "
+                   "of request 0x%x, status %u", c->req_id, c->status);
+        return;
+    }
+    qp->node->seen.count[COUNT_received]++;
+    m = check_identify(qp, 0, c);
+    if (m && m->op != EFA_IO_RDMA_WRITE) {
+        sim_broken(w, qp->node, qp, m, "content: a send is unsolicited");
+    } else if (m && !(w->plan.faults & F_hostile)) {
+        check_arrival(qp, m, 0, c);
+    }
+}
+
+static void check_receive(Node *n, EfaIoCdesc *c)
 {
     SimQp *qp = qp_of(n, c);
     unsigned index = c->req_id & (SIM_MAX_DEPTH - 1);
@@ -261,6 +313,14 @@ static void check_receive(Node *n, const EfaIoCdesc *c)
     SimMsg *m;
 
     if (!qp) {
+        return;
+    }
+    check_ring(qp, &n->rcq, qp->recv_sub);
+    if (n->w->plan.defect == BREAK_unmarked) {
+        c->flags &= ~R_CDESC_FLAGS_UNSOLICITED_MASK;
+    }
+    if (FIELD_EX8(c->flags, CDESC_FLAGS, UNSOLICITED)) {
+        check_unsolicited(qp, c);
         return;
     }
     r = &qp->recv[index];
@@ -272,6 +332,7 @@ static void check_receive(Node *n, const EfaIoCdesc *c)
     }
     qp->recv_mask &= ~(1ull << index);
     host_deny(n, rx_buf(qp, index), r->capacity, MAP_WRITE);
+    n->seen.count[c->status ? COUNT_spoiled : COUNT_received]++;
     if (c->status != EFA_IO_COMP_STATUS_OK) {
         bool right = c->status == EFA_IO_COMP_STATUS_FLUSHED ? qp->closed
                    : c->status == EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY
@@ -289,15 +350,11 @@ static void check_receive(Node *n, const EfaIoCdesc *c)
         memset(host_ptr(n, rx_buf(qp, index)), 0, r->capacity);
         return;
     }
-    check_sender(qp, m, c);
-    if (m->op == EFA_IO_SEND) {
-        check_content(qp, m, index, c);
-        n->life_rx_ok++;
-    } else {
-        check_written(qp, m, c);
+    if (m->op == EFA_IO_RDMA_WRITE && qp->unsolicited) {
+        sim_broken(n->w, n, qp, m, "content: immediate data took a receive "
+                   "of a queue pair that needs none");
     }
-    check_once(qp, m);
-    n->w->t.received++;
+    check_arrival(qp, m, index, c);
 }
 
 /* ---- sends ---- */
@@ -378,6 +435,7 @@ static void check_send(Node *n, const EfaIoCdesc *c)
     if (!qp) {
         return;
     }
+    check_ring(qp, &n->scq, qp->send_sub);
     m = index < w->plan.depth ? qp->sent[index] : NULL;
     if (!m || m->req_id != c->req_id) {
         sim_broken(w, n, qp, NULL, "exactly once: completion (status %u) for "
@@ -402,10 +460,15 @@ static void check_send(Node *n, const EfaIoCdesc *c)
     }
     if (!status) {
         check_success(m);
-        n->life_tx_ok++;
+        n->seen.ok[m->op]++;
+        n->seen.count[COUNT_done]++;
         w->t.ok++;
     } else {
+        n->seen.count[COUNT_failed] += !m->bad_op;
         w->t.failed++;
+    }
+    if (!c->status && m->op != EFA_IO_SEND && cause_same_life(m)) {
+        m->to->seen.count[COUNT_served]++;
     }
     w->t.by_status[status & 31]++;
     check_learn(m, status);
@@ -417,7 +480,7 @@ static void check_send(Node *n, const EfaIoCdesc *c)
     msg_done(m);
 }
 
-void check_completion(Node *n, const EfaIoCdesc *c, bool receive)
+void check_completion(Node *n, EfaIoCdesc *c, bool receive)
 {
     uint8_t type = FIELD_EX8(c->flags, CDESC_FLAGS, Q_TYPE);
 
@@ -444,58 +507,4 @@ void check_drop(SimMsg *m)
     qp->node->w->t.dropped++;
     qp->sent[index] = NULL;
     check_release(m, index, false);
-}
-
-/* ---- the end ---- */
-
-/* What the device has counted is what the applications have seen. */
-static void check_counters(Node *n)
-{
-    uint64_t sent, received;
-
-    if (!n->up || n->life_rdma) {
-        return;
-    }
-    sent = verbs_stat(n, 1);
-    received = verbs_stat(n, 3);
-    if (sent < n->life_tx_ok || sent > n->life_tx_ok + n->life_unsignaled ||
-        received != n->life_rx_ok) {
-        sim_broken(n->w, n, NULL, NULL, "counters: the device says %" PRIu64
-                   " sent and %" PRIu64 " received, the application has seen "
-                   "%" PRIu64 " (and up to %" PRIu64 " silent) and %" PRIu64,
-                   sent, received, n->life_tx_ok, n->life_unsignaled,
-                   n->life_rx_ok);
-    }
-}
-
-void check_end(World *w)
-{
-    const Event *next = events_peek(w->events);
-    Totals *t = &w->t;
-    uint32_t i;
-
-    if (next) {
-        sim_broken(w, NULL, NULL, NULL, "rest: %" PRIu64 " events are under "
-                   "way long after the last request, of kind %u first",
-                   events_left(w->events), event_kind(next));
-    }
-    for (i = 0; i < w->num_msgs && !w->plan.recycle; i++) {
-        SimMsg *m = msg_at(w, i);
-
-        if (m->state == MSG_POSTED && m->unsignaled) {
-            t->silent++;
-        } else if (m->state == MSG_POSTED) {
-            sim_broken(w, m->qp->node, m->qp, m, "life: never completed");
-        }
-    }
-    for (i = 0; i < w->plan.nodes && !w->broken; i++) {
-        check_counters(&w->nodes[i]);
-    }
-    if (!w->plan.recycle &&
-        t->posted != t->ok + t->failed + t->dropped + t->silent) {
-        sim_broken(w, NULL, NULL, NULL, "counters: %" PRIu64 " posted, but %"
-                   PRIu64 " done, %" PRIu64 " failed, %" PRIu64 " dropped, %"
-                   PRIu64 " silent", t->posted, t->ok, t->failed, t->dropped,
-                   t->silent);
-    }
 }

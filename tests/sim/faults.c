@@ -116,9 +116,7 @@ static void fault_ah(World *w, Node *n)
     } else if (n->handles_lost < w->plan.peers + 8) {
         /* few enough: a number that is used again would mean another peer */
         n->handles_lost++;
-        expect_all(n, 1u << EFA_IO_COMP_STATUS_FLUSHED |
-                      1u << EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_AH,
-                   uses_peer, peer);
+        expect_all(n, 1u << EFA_IO_COMP_STATUS_FLUSHED, uses_peer, peer);
         verbs_destroy_ah(n, peer);
     }
 }

@@ -74,7 +74,9 @@ static bool op_dma_write(void *opaque, uint64_t addr, const void *buf,
     if (!host_access(n, addr, len, MAP_WRITE)) {
         return false;
     }
-    if (w->plan.defect == BREAK_forget && offset >= w->layout.big && len) {
+    if ((w->plan.defect == BREAK_forget && offset >= w->layout.big && len) ||
+        (w->plan.defect == BREAK_miscount && offset >= w->layout.counters &&
+         offset < w->layout.rq[0])) {
         return true;
     }
     efa_copy_in_order(n->mem + offset, buf, len);

@@ -77,11 +77,12 @@ static void say_plan(const World *w)
            p->announce ? "announced" : "silent", p->paths, p->latency,
            p->jitter, p->loss_ppm, p->dup_ppm, p->room);
     printf("  generation %u, mtu %u, RDMA %u %% up to %u bytes, timeout %"
-           PRId64 " ms, %u QPs of %u WQEs of %u bytes, think %" PRId64
-           " ns\n",
+           PRId64 " ms, %u QPs of %u WQEs of %u bytes, CQs of %u rings%s, "
+           "think %" PRId64 " ns\n",
            p->generation, p->mtu, p->rdma_percent, p->rdma_max,
-           p->timeout / SIM_MSEC, p->num_qps, p->depth,
-           p->wqe_size, p->think);
+           p->timeout / SIM_MSEC, p->num_qps, p->depth, p->wqe_size,
+           p->sub_cqs, p->unsolicited ? ", unsolicited" : "",
+           p->think);
 }
 
 static void say_statuses(const Totals *t)

@@ -41,6 +41,8 @@ static void node_config(const Node *n, EfaConfig *cfg)
     cfg->max_cq = 2;
     cfg->sub_cqs_per_cq = 1;
     cfg->max_cq_depth = SIM_MAX_DEPTH * SIM_MAX_QPS;
+    cfg->sub_cqs_per_cq = p->sub_cqs;
+    cfg->max_event_counters = NUM_COUNTERS;
     cfg->max_mr = 16;
     cfg->max_pd = 1;
     cfg->max_ah = 2 * p->peers + 16;
@@ -61,7 +63,7 @@ static void node_begin(Node *n)
 
     n->life++;
     n->changed_at = n->w->now;
-    n->life_tx_ok = n->life_rx_ok = n->life_unsignaled = n->life_rdma = 0;
+    memset(&n->seen, 0, sizeof(n->seen));
     host_probe(n);
     verbs_open(n);
     for (i = 0; i < n->w->plan.peers && !n->w->plan.no_handles; i++) {

@@ -70,6 +70,8 @@ static void draw_device(Plan *p, Rng *rng)
     p->timeout = rng_range(rng, 1000, 5000) * SIM_MSEC;
     p->num_qps = rng_range(rng, 1, 3);
     p->depth = 4u << rng_below(rng, 5);
+    p->sub_cqs = rng_percent(rng, 60) ? 1 : rng_range(rng, 2, SIM_MAX_SUBS);
+    p->unsolicited = rng_percent(rng, 50);
     p->wqe_size = p->generation >= 3 && rng_percent(rng, 50)
                   ? EFA_IO_WQE_SIZE_WIDE : EFA_IO_WQE_SIZE;
     p->seed = rng_next(rng);
@@ -130,6 +132,7 @@ void plan_quiet(Plan *plan, const Options *opt, unsigned nodes,
         .timeout = 5 * SIM_SEC,
         .num_qps = 1,
         .depth = 16,
+        .sub_cqs = 1,
         .wqe_size = EFA_IO_WQE_SIZE,
         .think = 20 * SIM_USEC,
         .burst = 1,

@@ -7,7 +7,8 @@
  *   verbs     objects and queues, as a driver keeps them
  *   node      a host's life: boot, crash, reset
  *   workload  what applications do; faults: what happens to them
- *   check     every completion judged; causes: what may end badly, and why
+ *   check     every completion judged; causes: what may end badly, and why;
+ *             account: what was counted
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,6 +35,7 @@ QEMU_BUILD_BUG_ON(G_BYTE_ORDER != G_LITTLE_ENDIAN);
 /* What makes an address that the device may use of a DMA address. */
 #define SIM_IOVA_SHIFT  0x0120000000000ull
 #define SIM_MAX_QPS     4
+#define SIM_MAX_SUBS    4
 /* Work requests of one queue: bits of a word. */
 #define SIM_MAX_DEPTH   64
 #define SIM_GRANULE     64
@@ -88,6 +90,9 @@ enum {
     X(stray_write, "memory outside of every buffer is written")         \
     X(swallow, "the network drops packets and does not say so")         \
     X(chatter, "a packet goes round for ever")                          \
+    X(wrong_ring, "completions are in rings of other queues")           \
+    X(unmarked, "completions do not say that they are unsolicited")     \
+    X(miscount, "an event counter is not written")                      \
     X(spin, "a device asks to be run for ever")
 
 typedef enum SimBreak {
@@ -136,6 +141,9 @@ typedef struct Plan {
     int64_t timeout;            /* until a silent peer is given up */
     unsigned num_qps;           /* the last one is UD if there are several */
     unsigned depth;             /* of each queue */
+    unsigned sub_cqs;           /* rings of a completion queue */
+    bool unsolicited;           /* some QPs take immediate data without a
+                                   receive, if the device can */
     uint32_t wqe_size;
     uint32_t seed;
 
@@ -202,6 +210,7 @@ struct SimMsg {
     bool unsignaled;
     bool must_fail;
     bool lkey_tx;               /* uses MR_TX */
+    bool bad_op;                /* no operation that there is: no event */
 };
 
 /* A receive work request. */
@@ -221,11 +230,13 @@ struct SimQp {
     bool closed;                /* no longer receives */
     bool gone;                  /* no completion may come any more */
     bool starving;              /* its receives are not refilled */
+    bool unsolicited;
     bool rx_bad;                /* had receives that cannot be written */
     uint16_t num;
     uint32_t handle;
     uint32_t qkey;
     uint32_t sq_db, rq_db, llq, rq_ring;
+    uint16_t send_sub, recv_sub;
     uint16_t sq_pc, rq_pc;
     uint16_t sq_rung, rq_rung;
     uint32_t rq_descs;
@@ -240,9 +251,31 @@ struct SimQp {
 typedef struct SimCq {
     uint16_t idx;
     uint32_t ring;
-    uint32_t depth;
-    uint32_t cons;
+    uint32_t depth;             /* of each of its rings */
+    unsigned subs;
+    unsigned last_sub;          /* the ring that was found something in */
+    uint32_t cons[SIM_MAX_SUBS];
 } SimCq;
+
+/* Event counters of a node: X(name, what it counts, of all its QPs) */
+#define SIM_COUNTERS(X)                                                 \
+    X(done, QP_EVENTS_SEND_COMP, QP_EVENTS_READ_COMP,                   \
+      QP_EVENTS_WRITE_COMP)                                             \
+    X(failed, QP_EVENTS_SEND_COMP_ERR, QP_EVENTS_READ_COMP_ERR,         \
+      QP_EVENTS_WRITE_COMP_ERR)                                         \
+    X(received, QP_EVENTS_RECV_COMP, QP_EVENTS_RECV_COMP,               \
+      QP_EVENTS_RECV_COMP)                                              \
+    X(spoiled, QP_EVENTS_RECV_COMP_ERR, QP_EVENTS_RECV_COMP_ERR,        \
+      QP_EVENTS_RECV_COMP_ERR)                                          \
+    X(served, QP_EVENTS_REMOTE_READ_COMP, QP_EVENTS_REMOTE_WRITE_COMP,  \
+      QP_EVENTS_REMOTE_WRITE_COMP)
+
+enum {
+#define X(_name, ...) COUNT_##_name,
+    SIM_COUNTERS(X)
+#undef X
+    NUM_COUNTERS
+};
 
 enum { MR_TX, MR_RX, MR_BIG, MR_WIN, NUM_MRS };
 
@@ -297,12 +330,18 @@ struct Node {
     bool ticking;
     int64_t pause;              /* until its next tick, on average */
     unsigned handles_lost;
-    uint64_t life_tx_ok, life_unsignaled, life_rx_ok, life_rdma;
+    struct {                    /* in this life of the device */
+        uint64_t ok[3], silent[3];      /* by EfaIoOp */
+        uint64_t sends_received;
+        uint64_t count[NUM_COUNTERS];   /* as its counters should have it */
+        uint64_t aimed;         /* RDMA that was addressed to it */
+    } seen;
+    uint32_t counter[NUM_COUNTERS];     /* handles */
 };
 
 /* Where things lie in a node's memory; the same for all. */
 typedef struct Layout {
-    uint32_t resp, aq, acq, aenq, scq, rcq, rq[SIM_MAX_QPS];
+    uint32_t resp, aq, acq, aenq, scq, rcq, rq[SIM_MAX_QPS], counters;
     uint32_t tx, rx, big, win;
     uint32_t tx_stride, rx_stride, big_stride;
     unsigned num_big;
@@ -463,7 +502,9 @@ void host_admin_ok(Node *n, void *cmd, void *resp, size_t len);
 /* ---- verbs.c ---- */
 void layout_init(Layout *l, const Plan *plan);
 void verbs_open(Node *n);               /* PD, UAR, CQs, MRs, attributes */
+bool verbs_can(const Node *n, uint8_t op);  /* EfaIoOp */
 bool verbs_has_rdma(const Node *n);
+bool verbs_has_counters(const Node *n);
 void verbs_mr(Node *n, unsigned which); /* register (again) */
 void verbs_dereg(Node *n, unsigned which);
 void verbs_ah(Node *n, unsigned peer);
@@ -479,8 +520,10 @@ void verbs_post_recv(SimQp *qp, unsigned index, uint32_t capacity, bool bad,
                      unsigned pieces);
 void verbs_ring(SimQp *qp);
 bool verbs_poll(Node *n, SimCq *cq, EfaIoCdesc *out);
-/* Device counter @index of the messages' statistics. */
-uint64_t verbs_stat(Node *n, unsigned index);
+/* Counter @index of one type of the device's statistics. */
+uint64_t verbs_stat(Node *n, EfaStatsType type, unsigned index);
+/* What an event counter says. */
+uint64_t verbs_counter(Node *n, unsigned which);
 static inline uint32_t tx_buf(const SimQp *qp, unsigned index)
 {
     const Layout *l = &qp->node->w->layout;
@@ -539,9 +582,11 @@ SimMsg *msg_at(World *w, uint32_t slot);
 void pattern_fill(uint8_t *p, uint64_t id, uint32_t len);
 /* Offset of the first byte that is wrong, or @len. */
 uint32_t pattern_check(const uint8_t *p, uint64_t id, uint32_t len);
-void check_completion(Node *n, const EfaIoCdesc *c, bool receive);
+void check_completion(Node *n, EfaIoCdesc *c, bool receive);
 /* No completion is due for @m any more. */
 void check_drop(SimMsg *m);
+
+/* ---- account.c ---- */
 /* At the end of a seed, when nothing moves any more. */
 void check_end(World *w);
 

@@ -30,7 +30,7 @@ static uint32_t lay(uint32_t *end, uint32_t size, uint32_t align)
 void layout_init(Layout *l, const Plan *plan)
 {
     uint32_t queues = plan->num_qps * plan->depth, end = SIM_GRANULE;
-    uint32_t cq_size = pow2_up(queues) * sizeof(EfaIoCdesc);
+    uint32_t cq_size = pow2_up(queues) * sizeof(EfaIoCdesc) * plan->sub_cqs;
     unsigned i;
 
     l->resp = lay(&end, 8, SIM_GRANULE);
@@ -39,6 +39,7 @@ void layout_init(Layout *l, const Plan *plan)
     l->aenq = lay(&end, 16 * EFA_AENQ_ENTRY_SIZE, SIM_GRANULE);
     l->scq = lay(&end, cq_size, SIM_GRANULE);
     l->rcq = lay(&end, cq_size, SIM_GRANULE);
+    l->counters = lay(&end, NUM_COUNTERS * sizeof(uint64_t), SIM_GRANULE);
     for (i = 0; i < plan->num_qps; i++) {
         l->rq[i] = lay(&end, 2 * plan->depth * EFA_IO_RX_DESC_SIZE, 4096);
     }
@@ -61,19 +62,22 @@ void layout_init(Layout *l, const Plan *plan)
 static void verbs_cq(Node *n, SimCq *cq, uint32_t ring)
 {
     uint32_t depth = pow2_up(n->w->plan.num_qps * n->w->plan.depth);
+    unsigned subs = n->w->plan.sub_cqs;
+    uint32_t size = depth * subs * sizeof(EfaIoCdesc);
     EfaCreateCqCmd cmd = CMD(EfaCreateCqCmd, EFA_ADMIN_CREATE_CQ,
         .cq_caps_2 = sizeof(EfaIoCdesc) / 4 | R_CQ_CAPS_2_SET_SRC_ADDR_MASK,
         .sub_cq_depth = depth,
         .cq_ba_mem_addr_low = host_dma(ring),
         .cq_ba_mem_addr_high = host_dma(ring) >> 32,
-        .num_sub_cqs = 1,
+        .num_sub_cqs = subs,
         .uar = n->uar);
     EfaCreateCqResp resp = { };
 
-    memset(host_ptr(n, ring), 0, depth * sizeof(EfaIoCdesc));
-    host_allow(n, ring, depth * sizeof(EfaIoCdesc), MAP_WRITE);
+    memset(host_ptr(n, ring), 0, size);
+    host_allow(n, ring, size, MAP_WRITE);
     host_admin_ok(n, &cmd, &resp, sizeof(resp));
-    *cq = (SimCq) { .idx = resp.cq_idx, .ring = ring, .depth = depth };
+    *cq = (SimCq) { .idx = resp.cq_idx, .ring = ring, .depth = depth,
+                    .subs = subs };
 }
 
 /* One page as large as the memory: its address has no more to say. */
@@ -84,8 +88,10 @@ void verbs_mr(Node *n, unsigned which)
         [MR_RX] = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK,
         [MR_BIG] = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK,
         [MR_WIN] = R_REG_MR_PERM_LOCAL_WRITE_ENABLE_MASK |
-                   R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK |
-                   R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK,
+                   (verbs_can(n, EFA_IO_RDMA_WRITE)
+                    ? R_REG_MR_PERM_REMOTE_WRITE_ENABLE_MASK : 0) |
+                   (verbs_can(n, EFA_IO_RDMA_READ)
+                    ? R_REG_MR_PERM_REMOTE_READ_ENABLE_MASK : 0),
     };
     EfaRegMrCmd cmd = CMD(EfaRegMrCmd, EFA_ADMIN_REG_MR, .pd = n->pd,
                           .mr_length = mr->size,
@@ -124,11 +130,73 @@ static void verbs_attributes(Node *n)
     n->caps = attr.device_caps;
 }
 
+bool verbs_can(const Node *n, uint8_t op)
+{
+    switch (op) {
+    case EFA_IO_RDMA_READ:
+        return FIELD_EX32(n->caps, DEVICE_CAPS, RDMA_READ);
+    case EFA_IO_RDMA_WRITE:
+        return FIELD_EX32(n->caps, DEVICE_CAPS, RDMA_WRITE);
+    default:
+        return op == EFA_IO_SEND;
+    }
+}
+
 bool verbs_has_rdma(const Node *n)
 {
-    return n->w->layout.num_big &&
-           FIELD_EX32(n->caps, DEVICE_CAPS, RDMA_READ) &&
-           FIELD_EX32(n->caps, DEVICE_CAPS, RDMA_WRITE);
+    return n->w->layout.num_big && (verbs_can(n, EFA_IO_RDMA_READ) ||
+                                    verbs_can(n, EFA_IO_RDMA_WRITE));
+}
+
+bool verbs_has_counters(const Node *n)
+{
+    return FIELD_EX32(n->caps, DEVICE_CAPS, EVENT_COUNTERS);
+}
+
+static void verbs_create_counters(Node *n)
+{
+    uint32_t at = n->w->layout.counters;
+    unsigned i;
+
+    host_allow(n, at, NUM_COUNTERS * sizeof(uint64_t), MAP_WRITE);
+    for (i = 0; i < NUM_COUNTERS; i++) {
+        EfaCreateEventCounterCmd cmd =
+            CMD(EfaCreateEventCounterCmd, EFA_ADMIN_CREATE_EVENT_COUNTER,
+                .uar = n->uar, .paddr = host_dma(at) + i * sizeof(uint64_t));
+        EfaEventCounterResp resp = { };
+
+        host_admin_ok(n, &cmd, &resp, sizeof(resp));
+        n->counter[i] = resp.cntr_handle;
+    }
+}
+
+static void verbs_attach_counters(SimQp *qp)
+{
+    static const uint32_t events[] = {
+#define X(_name, _a, _b, _c) \
+        [COUNT_##_name] = R_##_a##_MASK | R_##_b##_MASK | R_##_c##_MASK,
+        SIM_COUNTERS(X)
+#undef X
+    };
+    unsigned i;
+
+    for (i = 0; i < NUM_COUNTERS; i++) {
+        EfaAttachEventCounterCmd cmd =
+            CMD(EfaAttachEventCounterCmd, EFA_ADMIN_ATTACH_EVENT_COUNTER,
+                .cntr_handle = qp->node->counter[i],
+                .qp_handle = qp->handle, .events = events[i]);
+
+        host_admin_ok(qp->node, &cmd, NULL, 0);
+    }
+}
+
+uint64_t verbs_counter(Node *n, unsigned which)
+{
+    uint64_t value;
+
+    memcpy(&value, host_ptr(n, n->w->layout.counters +
+                            which * sizeof(value)), sizeof(value));
+    return value;
 }
 
 void verbs_open(Node *n)
@@ -155,6 +223,9 @@ void verbs_open(Node *n)
                               INT64_MIN };
     for (i = 0; i < (verbs_has_rdma(n) ? NUM_MRS : MR_BIG); i++) {
         verbs_mr(n, i);
+    }
+    if (verbs_has_counters(n)) {
+        verbs_create_counters(n);
     }
 }
 
@@ -203,6 +274,8 @@ static void verbs_create_qp(SimQp *qp)
     unsigned depth = n->w->plan.depth;
     EfaCreateQpCmd cmd = CMD(EfaCreateQpCmd, EFA_ADMIN_CREATE_QP,
         .pd = n->pd, .qp_type = qp->type,
+        .flags = qp->unsolicited
+                 ? R_CREATE_QP_FLAGS_UNSOLICITED_WRITE_RECV_MASK : 0,
         .rq_base_addr = host_dma(qp->rq_ring),
         .send_cq_idx = n->scq.idx, .recv_cq_idx = n->rcq.idx,
         .send_queue_ring_size = depth * n->w->plan.wqe_size,
@@ -214,6 +287,8 @@ static void verbs_create_qp(SimQp *qp)
     host_admin_ok(n, &cmd, &resp, sizeof(resp));
     qp->handle = resp.qp_handle;
     qp->num = resp.qp_num;
+    qp->send_sub = resp.send_sub_cq_idx;
+    qp->recv_sub = resp.recv_sub_cq_idx;
     qp->sq_db = resp.sq_db_offset;
     qp->rq_db = resp.rq_db_offset;
     qp->llq = resp.llq_descriptors_offset;
@@ -250,8 +325,15 @@ SimQp *verbs_qp(Node *n, unsigned slot)
     if (!FIELD_EX32(n->caps, DEVICE_CAPS, RNR_RETRY)) {
         qp->rnr_retry = 0;
     }
+    qp->unsolicited = p->unsolicited && qp->type == EFA_QP_TYPE_SRD &&
+                      FIELD_EX32(n->caps, DEVICE_CAPS,
+                                 UNSOLICITED_WRITE_RECV) &&
+                      rng_percent(&w->rng, 50);
     host_allow(n, qp->rq_ring, qp->rq_descs * EFA_IO_RX_DESC_SIZE, MAP_READ);
     verbs_create_qp(qp);
+    if (verbs_has_counters(n)) {
+        verbs_attach_counters(qp);
+    }
     verbs_modify(qp, EFA_QP_STATE_INIT, R_MODIFY_QP_MASK_QKEY_MASK);
     verbs_modify(qp, EFA_QP_STATE_RTR, 0);
     verbs_modify(qp, EFA_QP_STATE_RTS, to_rts);
@@ -412,23 +494,40 @@ void verbs_ring(SimQp *qp)
     }
 }
 
-bool verbs_poll(Node *n, SimCq *cq, EfaIoCdesc *out)
+static bool verbs_poll_ring(Node *n, SimCq *cq, unsigned sub, EfaIoCdesc *out)
 {
+    uint32_t *cons = &cq->cons[sub];
     const EfaIoCdesc *slot = (EfaIoCdesc *)host_ptr(n, cq->ring) +
-                             (cq->cons & (cq->depth - 1));
+                             sub * cq->depth + (*cons & (cq->depth - 1));
 
-    if ((slot->flags & 1) != !(cq->cons / cq->depth & 1)) {
+    if ((slot->flags & 1) != !(*cons / cq->depth & 1)) {
         return false;
     }
     *out = *slot;
-    cq->cons++;
+    (*cons)++;
     return true;
 }
 
-uint64_t verbs_stat(Node *n, unsigned index)
+/* As the provider: on from the ring behind the last that had something. */
+bool verbs_poll(Node *n, SimCq *cq, EfaIoCdesc *out)
+{
+    unsigned i;
+
+    for (i = 1; i <= cq->subs; i++) {
+        unsigned sub = (cq->last_sub + i) % cq->subs;
+
+        if (verbs_poll_ring(n, cq, sub, out)) {
+            cq->last_sub = sub;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t verbs_stat(Node *n, EfaStatsType type, unsigned index)
 {
     EfaGetStatsCmd cmd = CMD(EfaGetStatsCmd, EFA_ADMIN_GET_STATS,
-                             .type = EFA_ADMIN_GET_STATS_TYPE_MESSAGES);
+                             .type = type);
     uint64_t values[7] = { };
 
     host_admin_ok(n, &cmd, values, sizeof(values));

@@ -206,7 +206,8 @@ static bool draft_rdma(Draft *d)
     Node *n = d->qp->node, *to = d->peer->node;
     World *w = n->w;
     SimMsg *m = d->msg;
-    bool read = rng_percent(&w->rng, 40);
+    bool read = !verbs_can(n, EFA_IO_RDMA_WRITE) ||
+                (verbs_can(n, EFA_IO_RDMA_READ) && rng_percent(&w->rng, 40));
     int big = take_bit(&n->big_mask, w->layout.num_big), win;
     uint64_t remote;
 
@@ -247,8 +248,7 @@ static bool draft_rdma(Draft *d)
         d->wqe.rdma.local = buf_desc(big_buf(w, big), m->len,
                                      n->mr[MR_BIG].key);
     }
-    n->life_rdma++;
-    to->life_rdma++;
+    to->seen.aimed++;
     return true;
 }
 
@@ -294,6 +294,7 @@ static void plant_meta(Draft *d, Rng *rng)
     case 3:
         meta->ctrl1 = (meta->ctrl1 & ~R_TX_CTRL1_OP_TYPE_MASK) |
                       rng_range(rng, EFA_IO_FAST_REG, 15);
+        d->msg->bad_op = true;
         plant(d, EFA_IO_COMP_STATUS_LOCAL_ERROR_UNSUPPORTED_OP);
         break;
     case 4:
@@ -406,7 +407,7 @@ static void draft_post(Draft *d)
         d->wqe.meta.ctrl2 &= ~R_TX_CTRL2_COMP_REQ_MASK;
         m->unsignaled = true;
         d->qp->unsignaled++;
-        d->qp->node->life_unsignaled++;
+        d->qp->node->seen.silent[m->op]++;
     }
     d->qp->sent[d->index] = m;
     w->t.posted++;
