@@ -71,6 +71,8 @@ def _add(commands, name, run, text, named=True):
 
 def _add_image_options(parser):
     parser.add_argument("--suite", default="trixie", help="Debian suite of the guests (default: trixie)")
+    parser.add_argument("--kernel-suite", default="", metavar="SUITE",
+                        help="Debian suite of their kernel and EFA driver (default: that of --suite)")
     parser.add_argument("--kernel", choices=("cloud", "generic"), default="cloud",
                         help="flavour of Debian's kernel (default: cloud; Soft-RoCE needs generic)")
 
@@ -180,13 +182,13 @@ def _down_parser(commands):
 
 def _setup(args):
     from . import setup
-    return setup.check(args.suite, args.kernel) if args.check else setup.run(args.suite, args.kernel)
+    return (setup.check if args.check else setup.run)(args.suite, args.kernel, args.kernel_suite)
 
 
 def _node_settings(args):
     return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
-            "kernel": args.kernel, "accel": args.accel, "device": args.device, "trace": tuple(args.trace),
-            "impair": args.impair, "qemu_args": tuple(shlex.split(args.qemu_args))}
+            "kernel": args.kernel, "kernel_suite": args.kernel_suite, "accel": args.accel, "device": args.device,
+            "trace": tuple(args.trace), "impair": args.impair, "qemu_args": tuple(shlex.split(args.qemu_args))}
 
 
 def _up(args):
@@ -338,13 +340,14 @@ def _ps(args):
     if args.json:
         print(json.dumps(clusters, indent=1))
         return
-    print(f"{'CLUSTER':20} {'NODE':6} {'STATE':8} {'PID':>8} {'RSS MiB':>8}  EFA")
+    print(f"{'CLUSTER':20} {'NODE':6} {'STATE':8} {'PID':>8} {'RSS MiB':>8}  {'EFA':12} GUEST")
     for about in clusters:
         efa = f"{about['nics']} x 0xefa{about['generation']}" if "nics" in about else ""
+        suites = "+".join(dict.fromkeys(filter(None, (about.get("kernel_suite"), about.get("suite")))))
         for entry in about["nodes"]:
             state = "running" if entry["running"] else "dead"
             print(f"{about['name']:20} {entry['node']:<6} {state:8} {entry['pid'] or '-':>8} "
-                  f"{(entry['rss'] or 0) >> 20:>8}  {efa}")
+                  f"{(entry['rss'] or 0) >> 20:>8}  {efa:12} {suites}")
         for entry in about["others"] if not about["complete"] else []:
             print(f"{about['name']:20} {entry['role']:<6} {'left':8} {entry['pid']:>8} {entry['rss'] >> 20:>8}")
         if not about["nodes"] and not about["others"]:

@@ -265,7 +265,8 @@ def check(config):
         from . import impair
         impair.parse([config.impair])  # the same
     from . import apt
-    apt.Suite(config.suite)  # refuses one that does not exist
+    for suite in filter(None, (config.suite, config.kernel_suite)):
+        apt.Suite(suite)  # refuses one that does not exist
     return config
 
 
@@ -273,7 +274,7 @@ def prepare(config):
     """Have everything built that the cluster needs; return its files."""
     from . import apt, guest, qemu
     apt.require([*HOST_PACKAGES, *qemu.RUN_PACKAGES], "running clusters")
-    image = guest.image(config.suite, config.kernel)
+    image = guest.image(config.suite, config.kernel, kernel_suite=config.kernel_suite)
     return Files(qemu.binary(), image.kernel, image.initrd, image.root, runtime.directory(config.name))
 
 

@@ -28,7 +28,7 @@ CFLAGS = ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-Werror"]
 OUR_DIR = "usr/lib/efa"
 RDMA_TESTS = "usr/share/doc/rdma-core/tests"
 RDMA_TESTS_UNPACKED = "usr/local/share/rdma-core-tests"
-IMAGES_KEPT = 8
+IMAGES_KEPT = 12
 FREE_BYTES = 16 << 20  # of the image, which is never written to
 
 SSHD_CONFIG = """\
@@ -54,33 +54,43 @@ class Image(NamedTuple):
     release: str
 
 
-def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=()):
-    """Build what is not built yet for this suite, kernel flavour and extra packages of Debian's."""
+def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite=""):
+    """
+    Build what is not built yet for this suite, kernel flavour and extra packages of Debian's.
+
+    The kernel comes from the suite kernel_suite if that is named, from the same one otherwise.
+    """
     packages = _packages(extra)
-    inputs = _image_inputs(suite, flavour, packages)
-    built = kernel.build(suite, flavour)
+    inputs = _image_inputs(suite, flavour, packages, kernel_suite)
+    built = kernel.build(kernel_suite or suite, flavour)
     is_new = not cache.path("image", inputs).is_dir()
     tree = _base_tree(suite, packages) if is_new else None
     directory = cache.build("image", inputs, functools.partial(_fill_image, suite, tree, built),
-                            f"image of Debian {suite} with the {flavour} kernel")
+                            f"image of {title(suite, flavour, kernel_suite)}")
     if is_new:
         cache.keep_newest("image", IMAGES_KEPT)
     return Image(built / "vmlinux", directory / "initrd", directory / "root.img", (built / "release").read_text())
 
 
-def is_built(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=()):
+def is_built(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite=""):
     """Whether image() has nothing to do."""
-    image_path = cache.path("image", _image_inputs(suite, flavour, _packages(extra)))
-    return image_path.is_dir() and kernel.path(suite, flavour).is_dir()
+    image_path = cache.path("image", _image_inputs(suite, flavour, _packages(extra), kernel_suite))
+    return image_path.is_dir() and kernel.path(kernel_suite or suite, flavour).is_dir()
+
+
+def title(suite, flavour, kernel_suite=""):
+    """What messages call a guest."""
+    origin = f" of {kernel_suite}" if kernel_suite not in ("", suite) else ""
+    return f"Debian {suite} with the {flavour} kernel{origin}"
 
 
 def _packages(extra):
     return sorted({*PACKAGES, *extra})
 
 
-def _image_inputs(suite, flavour, packages):
-    return [_base_inputs(suite, packages), kernel.path(suite, flavour).name, AGENT, INIT, CFLAGS, SSHD_CONFIG,
-            SSH_CONFIG, MKE2FS_OPTIONS]
+def _image_inputs(suite, flavour, packages, kernel_suite):
+    return [_base_inputs(suite, packages), kernel.path(kernel_suite or suite, flavour).name, AGENT, INIT, CFLAGS,
+            SSHD_CONFIG, SSH_CONFIG, MKE2FS_OPTIONS]
 
 
 def bare_boot_initrd(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR):

@@ -41,6 +41,7 @@ class Config(NamedTuple):
     generation: int = 2
     suite: str = "trixie"
     kernel: str = "cloud"
+    kernel_suite: str = ""  # where the kernel comes from; nothing: from suite, as all else
     accel: str = "tcg"
     trace: tuple = ()
     device: str = ""  # more properties of every EFA device

@@ -6,21 +6,22 @@ import os
 from . import apt, cache, chroot, cluster, guest, node, qemu, ui
 
 
-def run(suite, flavour):
+def run(suite, flavour, kernel_suite=""):
     """Install, build and download what is missing. What is there already is not done again."""
+    config = cluster.check(node.Config("setup", suite=suite, kernel=flavour, kernel_suite=kernel_suite))
     apt.require(_packages(), "efa-emu")
-    files = cluster.prepare(node.Config("setup", suite=suite, kernel=flavour))
+    files = cluster.prepare(config)
     ui.note(f"all is there: {files.qemu}, {files.root}")
 
 
-def check(suite, flavour):
+def check(suite, flavour, kernel_suite=""):
     """Print one line per thing; return 1 if anything is missing."""
-    apt.Suite(suite)  # to refuse one that does not exist
+    cluster.check(node.Config("setup", suite=suite, kernel=flavour, kernel_suite=kernel_suite))
     missing = apt.missing_packages(_packages())
     install = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
     lines = [("packages of this machine", not missing, install),
              ("KVM", os.access("/dev/kvm", os.R_OK | os.W_OK), "not needed: TCG emulates CPUs, slower")]
-    for title, there in _results(suite, flavour):
+    for title, there in _results(suite, flavour, kernel_suite):
         lines.append((title, there, "efa-cluster setup"))
     for title, there, remedy in lines:
         print(f"{title}: {'there' if there else f'missing ({remedy})'}")
@@ -33,7 +34,8 @@ def _packages():
                    *qemu.RUN_PACKAGES})
 
 
-def _results(suite, flavour):
+def _results(suite, flavour, kernel_suite):
     built = any((cache.root() / "qemu").glob("*/bin/qemu-system-x86_64"))
     return [("QEMU with the EFA device", built),
-            (f"guest image of Debian {suite} with the {flavour} kernel", guest.is_built(suite, flavour))]
+            (f"guest image of {guest.title(suite, flavour, kernel_suite)}",
+             guest.is_built(suite, flavour, kernel_suite=kernel_suite))]

@@ -34,7 +34,7 @@ def test_ps(env):
     for index, entry in enumerate(about["nodes"]):
         assert entry["node"] == index and entry["running"] and entry["gids"] == [env.cluster.gid(index)], entry
         assert b"qemu-system-x86_64" in Path(f"/proc/{entry['pid']}/cmdline").read_bytes()
-    assert len(re.findall(rf"^{name} +[01] +running ", _tool(env, "ps").stdout, re.M)) == 2
+    assert len(re.findall(rf"^{name} +[01] +running .* 1 x 0xefa2 +trixie$", _tool(env, "ps").stdout, re.M)) == 2
 
 
 def test_exec(env):
@@ -139,6 +139,7 @@ def test_bad_input(env):
     name = f"{env.cluster.name}-bad"
     cases = [
         (["up", "--suite", "potato"], "potato"),
+        (["up", "--kernel-suite", "potato"], "potato"),
         (["up", "-n", "0"], "-n 0"),
         (["up", "--nics", "99"], "--nics 99"),
         (["up", "--generation", "9"], "--generation 9"),
