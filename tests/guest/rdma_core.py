@@ -3,9 +3,8 @@
 
 import re
 
-from efa_emu import perftest
+from efa_emu import perftest, rdma_tests
 
-DIRECTORY = "/usr/local/share/rdma-core-tests"
 LIMIT_SECONDS = 150
 
 # What an EFA device does not have. A test that is skipped for any other reason counts as failed.
@@ -31,11 +30,9 @@ ABSENT = [
 def run(env, *modules, limit=LIMIT_SECONDS):
     """Run the modules' tests; return the names of those that passed."""
     device = perftest.devices(env.cluster, 0)[0]
-    names = " ".join(f"tests.{module}" for module in modules)
     # the results go to stderr; what tests print themselves, to stdout
-    said = env.exec(0, f"cd {DIRECTORY} && python3 tests/run_tests.py --dev {device} -v {names}",
-                    limit=limit).stderr
-    results = _results(said)
+    said = env.exec(0, rdma_tests.command(device, modules), limit=limit).stderr
+    results = rdma_tests.results(said)
     ran = re.search(r"^Ran (\d+) tests? in", said, re.M)
     assert ran and int(ran.group(1)) == len(results) > 0, f"{len(results)} results found"
     bad = {name: result for name, result in results.items() if result != "ok" and not _is_expected_skip(result)}
@@ -46,16 +43,3 @@ def run(env, *modules, limit=LIMIT_SECONDS):
 def _is_expected_skip(result):
     reason = re.fullmatch(r"skipped (['\"])(.*)\1", result)
     return reason and any(re.fullmatch(pattern, reason.group(2)) for pattern in ABSENT)
-
-
-def _results(text):
-    """{test: "ok", "skipped 'reason'", …}, however much libraries print between a test's name and its result."""
-    results, current = {}, None
-    for line in text.splitlines():
-        begin = re.match(r"\w+ \((tests\.[\w.]+)\)", line)
-        current = begin.group(1) if begin else current
-        end = re.search(r"(?:^|\.\.\. )(ok|FAIL|ERROR|expected failure|unexpected success|skipped ['\"].*['\"])$", line)
-        if end and current:
-            results[current] = end.group(1)
-            current = None
-    return results
