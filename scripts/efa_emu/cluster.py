@@ -272,9 +272,13 @@ def check(config):
 
 def prepare(config):
     """Have everything built that the cluster needs; return its files."""
-    from . import apt, guest, qemu
+    from . import apt, guest, kernel, qemu
     apt.require([*HOST_PACKAGES, *qemu.RUN_PACKAGES], "running clusters")
     image = guest.image(config.suite, config.kernel, kernel_suite=config.kernel_suite)
+    bound = kernel.generations(image.kernel.parent)
+    if config.nics and config.generation not in bound:
+        raise ui.Fail(f"--generation {config.generation}: the EFA driver of Linux {image.release} binds generations "
+                      f"{bound[0]} to {bound[-1]}; another --kernel-suite may have a newer one")
     return Files(qemu.binary(), image.kernel, image.initrd, image.root, runtime.directory(config.name))
 
 

@@ -117,6 +117,12 @@ def path(suite, flavour):
     return cache.path("kernel", _kernel_inputs(suite, flavour))
 
 
+def generations(built):
+    """The generations of the device that the driver in build()'s result binds, by its own word."""
+    aliases = (built / "modules/modules.alias").read_text()
+    return [int(digit, 16) for digit in sorted(re.findall(r"^alias pci:v00001D0Fd0000EFA(.)sv\S* efa$", aliases, re.M))]
+
+
 def _kernel_inputs(suite, flavour):
     return [_chroot_inputs(suite, flavour), BOOT_MODULES, NODE_MODULES, MORE_MODULES, LIST_MODULES, INDEX_MODULES]
 

@@ -143,6 +143,7 @@ def test_bad_input(env):
         (["up", "-n", "0"], "-n 0"),
         (["up", "--nics", "99"], "--nics 99"),
         (["up", "--generation", "9"], "--generation 9"),
+        (["up", "--generation", "4"], "generations 0 to 3"),
         (["up", "--mem", "1"], "--mem 1"),
         (["up", "-n", "1", "--device", "no-such-property=1"], "no-such-property"),
         (["up", "-n", "1", "--device", "generation=9"], "generation"),
