@@ -16,7 +16,7 @@ import termios
 import threading
 import tty
 
-from . import agent, bench, cluster, node, runtime, span, ui
+from . import agent, bench, cluster, matrix, node, runtime, span, ui
 from .cluster import Cluster
 
 ALL = "all"
@@ -58,6 +58,7 @@ def _parser():
     _impair_parser(commands)
     _down_parser(commands)
     bench.add_parser(commands)
+    matrix.add_parser(commands)
     return parser
 
 
