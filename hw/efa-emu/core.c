@@ -8,6 +8,8 @@
 
 typedef uint64_t EfaAnyWord __attribute__((may_alias, aligned(1)));
 typedef uint32_t EfaAnyHalf __attribute__((may_alias, aligned(1)));
+typedef uint64_t EfaWord __attribute__((may_alias));
+typedef uint32_t EfaHalf __attribute__((may_alias));
 
 /* The largest step that the alignment of @to allows; the bytes it takes. */
 static size_t efa_copy_step(uint8_t *to, const uint8_t *from, size_t len)
@@ -15,11 +17,11 @@ static size_t efa_copy_step(uint8_t *to, const uint8_t *from, size_t len)
     uintptr_t at = (uintptr_t)to;
 
     if (len >= 8 && at % 8 == 0) {
-        qatomic_set((EfaAnyWord *)to, *(const EfaAnyWord *)from);
+        qatomic_set((EfaWord *)to, *(const EfaAnyWord *)from);
         return 8;
     }
     if (len >= 4 && at % 4 == 0) {
-        qatomic_set((EfaAnyHalf *)to, *(const EfaAnyHalf *)from);
+        qatomic_set((EfaHalf *)to, *(const EfaAnyHalf *)from);
         return 4;
     }
     qatomic_set(to, *from);
@@ -35,8 +37,7 @@ void efa_copy_in_order(void *to, const void *from, size_t len)
     while (len) {
         if (len >= 64 && (uintptr_t)d % 8 == 0) {
             for (n = 0; n < 64; n += 8) {
-                qatomic_set((EfaAnyWord *)(d + n),
-                            *(const EfaAnyWord *)(s + n));
+                qatomic_set((EfaWord *)(d + n), *(const EfaAnyWord *)(s + n));
                 /* in the order of the addresses */
                 smp_wmb();
             }
