@@ -323,8 +323,11 @@ static EfaCompStatus efa_sq_copy(EfaCore *core, const EfaTxMsg *msg,
                             : efa_mr_write(core, mr, addr, to_guest, n)))) {
             return EFA_IO_COMP_STATUS_LOCAL_ERROR_INVALID_LKEY;
         }
-        to_host += to_host ? n : 0;
-        to_guest += to_guest ? n : 0;
+        if (to_host) {
+            to_host += n;
+        } else {
+            to_guest += n;
+        }
         offset -= skip;
         length -= n;
     }
