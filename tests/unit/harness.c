@@ -8,11 +8,12 @@
 #include <sys/mman.h>
 
 int64_t host_now = 1000000000;
+uint64_t host_epoch = 1000000;
 static GPtrArray *hosts;
 
 /* ---- what the core asks of its host ---- */
 
-static bool bus_access(Host *h, unsigned kind, uint64_t addr, size_t len)
+static bool bus_reaches(Host *h, unsigned kind, uint64_t addr, size_t len)
 {
     uint64_t offset = addr - HOST_DMA_BASE;
 
@@ -29,33 +30,43 @@ static bool bus_access(Host *h, unsigned kind, uint64_t addr, size_t len)
            len <= h->mem_size - offset;
 }
 
+static void bus_tell(Host *h, unsigned kind, uint64_t addr, size_t len,
+                     bool ok)
+{
+    if (h->watch) {
+        h->watch(h, kind, addr, len, ok);
+    }
+}
+
 static bool op_dma_read(void *opaque, uint64_t addr, void *buf, size_t len)
 {
     Host *h = opaque;
+    bool ok = bus_reaches(h, FAULT_READ, addr, len);
 
-    if (!bus_access(h, FAULT_READ, addr, len)) {
-        return false;
+    if (ok) {
+        h->max_read_end = MAX(h->max_read_end, addr + len);
+        memcpy(buf, h->mem + (addr - HOST_DMA_BASE), len);
     }
-    h->max_read_end = MAX(h->max_read_end, addr + len);
-    memcpy(buf, h->mem + (addr - HOST_DMA_BASE), len);
-    return true;
+    bus_tell(h, FAULT_READ, addr, len, ok);
+    return ok;
 }
 
 static bool op_dma_write(void *opaque, uint64_t addr, const void *buf,
                          size_t len)
 {
     Host *h = opaque;
+    bool ok = bus_reaches(h, FAULT_WRITE, addr, len);
 
-    if (!bus_access(h, FAULT_WRITE, addr, len)) {
-        return false;
+    if (ok) {
+        efa_copy_in_order(h->mem + (addr - HOST_DMA_BASE), buf, len);
     }
-    efa_copy_in_order(h->mem + (addr - HOST_DMA_BASE), buf, len);
-    if (h->logged < G_N_ELEMENTS(h->log)) {
+    if (ok && h->logged < G_N_ELEMENTS(h->log)) {
         h->log[h->logged].addr = addr;
         h->log[h->logged].len = len;
         h->log[h->logged++].irq = false;
     }
-    return true;
+    bus_tell(h, FAULT_WRITE, addr, len, ok);
+    return ok;
 }
 
 static bool op_dma_publish32(void *opaque, uint64_t addr, uint32_t value)
@@ -85,6 +96,11 @@ static int64_t op_clock_ns(void *opaque)
     return host_now;
 }
 
+static uint64_t op_epoch(void *opaque)
+{
+    return host_epoch++;
+}
+
 static void op_timer(void *opaque, int64_t deadline)
 {
     ((Host *)opaque)->deadline = deadline;
@@ -103,6 +119,7 @@ static const EfaHostOps host_ops = {
     .dma_enabled = op_dma_enabled,
     .irq = op_irq,
     .clock_ns = op_clock_ns,
+    .epoch = op_epoch,
     .timer = op_timer,
     .defer = op_defer,
 };
@@ -233,7 +250,7 @@ static bool fd_ready(Host *h)
     struct pollfd p = { .fd = h->fabric->ops->fd(h->fabric),
                         .events = POLLIN };
 
-    return p.fd >= 0 && poll(&p, 1, 0) > 0;
+    return !h->stopped && p.fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
 void settle(void)

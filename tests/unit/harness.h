@@ -67,7 +67,12 @@ typedef struct Host {
     unsigned logged;            /* set to 0 to begin */
     bool deferred;
     bool more;
+    bool stopped;               /* nobody watches the fabric */
     int64_t deadline;
+    /* Told of every access; @ok: it was made. Optional. */
+    void (*watch)(struct Host *h, unsigned kind, uint64_t addr, size_t len,
+                  bool ok);
+    void *watcher;
 
     /* the driver's */
     uint64_t resp, aq, acq, aenq;
@@ -101,6 +106,7 @@ void host_free(Host *h);
 void hosts_free(void);
 
 extern int64_t host_now;        /* virtual time of all hosts, ns */
+extern uint64_t host_epoch;     /* the next life of any device */
 /* Let the hosts do what they asked for: deferred work, packets. */
 void settle(void);
 /* Let time pass, with every timer at its moment. */
