@@ -13,11 +13,16 @@ HOST_PACKAGES = ["gcc", "libc6-dev", "libglib2.0-dev", "ninja-build", "pkgconf",
 def build():
     """Configure if need be and compile everything native; return the build directory."""
     apt.require(HOST_PACKAGES, "the native build")
-    program, _ = meson.command()
-    with cache.exclusive(f"native-{cache.digest(str(BUILD_DIR))}"):
-        _configure([str(word) for word in program])
-        ui.run(["ninja", "-C", BUILD_DIR], _log(), append=False, what="the native build")
+    build_in(BUILD_DIR, [], {}, "the native build")
     return BUILD_DIR
+
+
+def build_in(directory, options, env, what):
+    """Configure a build directory if need be, with Meson's options and an environment, and compile in it."""
+    program, _ = meson.command()
+    with cache.exclusive(f"native-{cache.digest(str(directory))}"):
+        _configure(directory, [*map(str, program), "setup", *options], env, what)
+        ui.run(["ninja", "-C", directory], _log(directory), append=False, what=what)
 
 
 def tests():
@@ -26,17 +31,17 @@ def tests():
     return json.loads(ui.output([*program, "introspect", "--tests", BUILD_DIR]))
 
 
-def _configure(program):
-    """Configure from scratch if the last time was interrupted, or done with a Meson or a tree that has moved."""
-    stamp = BUILD_DIR / "efa-emu-configured"
-    state = json.dumps([program, str(TREE)])
+def _configure(directory, setup, env, what):
+    """Configure from scratch if the last time was interrupted, or done otherwise or with a tree that has moved."""
+    stamp = directory / "efa-emu-configured"
+    state = json.dumps([setup, env, str(TREE)])
     if stamp.exists() and stamp.read_text() == state:
         return
-    shutil.rmtree(BUILD_DIR, ignore_errors=True)
-    BUILD_DIR.mkdir()
-    ui.run([*program, "setup", BUILD_DIR, TREE], _log(), what="configuring the native build")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    ui.run([*setup, directory, TREE], _log(directory), env=env, what=f"configuring {what}")
     stamp.write_text(state)
 
 
-def _log():
-    return BUILD_DIR / "native.log"
+def _log(directory):
+    return directory / "native.log"
