@@ -2,7 +2,7 @@
 """
 The test runner behind scripts/test: finds the tests of three tiers, runs them, prints a line for each.
 
-native  programs of the native build, meson suite 'native'
+native  programs of the native build, meson suite 'native'; then the fuzzing programs, for a while
 qemu    the same, meson suite 'qemu': they start the QEMU we built, without a guest (qtest)
 guest   functions test_*(env) in tests/guest/test_*.py, run against virtual machines
 
@@ -24,14 +24,18 @@ import subprocess
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from . import TREE, apt, chroot, cluster, guest, native, qemu, runtime, ui
+from . import TREE, apt, chroot, cluster, fuzz, guest, native, qemu, runtime, ui
 
 TIERS = ("native", "qemu", "guest")
 GUEST_TESTS = TREE / "tests/guest"
 LOGS = native.BUILD_DIR / "test-logs"
 GUEST_TIMEOUT_SECONDS = 180
+FUZZ_SECONDS = 8  # of each target
+FUZZ_SECONDS_FULL = 60
+FUZZ_AT_ONCE = 2
 CLUSTER_NAME_MAX = 32
 TAIL_LINES = 25
 
@@ -195,6 +199,40 @@ def _lines(child, silence, log):
                 if rest:
                     yield rest.decode(errors="replace")
                 return
+
+
+class FuzzTargets:
+    """The fuzzing programs, each for a bounded time from the seeds in the tree."""
+    tier, full = "native", False
+
+    def __init__(self, is_full):
+        self.seconds = FUZZ_SECONDS_FULL if is_full else FUZZ_SECONDS
+        self.logs = LOGS / self.tier
+
+    def cases(self):
+        """{test name: target}"""
+        return {f"{self.tier}/fuzz-{target}": target for target in fuzz.targets()}
+
+    def run(self, wanted, report):
+        """Run the wanted targets, some at once."""
+        with ui.step("building the fuzzing programs"):
+            fuzz.build()
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(FUZZ_AT_ONCE) as pool:
+            names = {pool.submit(self._run_one, target): name for name, target in wanted.items()}
+            for done in as_completed(names):
+                report.add(names[done], done.result())
+
+    def _run_one(self, target):
+        found = fuzz.BUILD_DIR / "tested" / target
+        shutil.rmtree(found, ignore_errors=True)
+        begin = time.monotonic()
+        try:
+            command = fuzz.command(target, found, self.seconds, f"{self.logs}/fuzz-{target}-")
+            ui.run([*command, "-seed=1"], self.logs / f"fuzz-{target}.log", timeout=self.seconds + 120)
+        except ui.Fail as e:
+            return Outcome("FAIL", time.monotonic() - begin, str(e))
+        return Outcome("PASS", time.monotonic() - begin)
 
 
 class Env:
@@ -362,6 +400,8 @@ def _units(tiers, is_full, bad_network):
         entries = native.tests()
         units += [Program(tier, entry) for tier in ("native", "qemu") if tier in tiers
                   for entry in entries if tier in _suites(entry)]
+    if "native" in tiers:
+        units.append(FuzzTargets(is_full))
     if "guest" in tiers:
         sys.path.append(str(GUEST_TESTS))  # for what they share
         units += [GuestModule(file, is_full, bad_network) for file in sorted(GUEST_TESTS.glob("test_*.py"))]
@@ -375,6 +415,8 @@ def _wanted(unit, pattern):
 
 def _host_packages(tiers):
     packages = set(native.HOST_PACKAGES)
+    if "native" in tiers:
+        packages.update(fuzz.HOST_PACKAGES)
     if "qemu" in tiers or "guest" in tiers:
         packages.update(qemu.HOST_PACKAGES, qemu.RUN_PACKAGES)
     if "guest" in tiers:
