@@ -26,6 +26,8 @@ HOST_PACKAGES = ["clang", "libclang-rt-dev", "llvm"]  # llvm: names instead of a
 WIDTHS = {"": 1, "w": 2, "l": 4, "q": 8}
 MAX_LEN = 2048
 PEER = 0x80
+GUEST_OPS = 32  # as in guest.h
+OPERATION = re.compile(r"^    (?:OP|WIRE|PEER)_(?!NUMBER)(\w+)(?: = GUEST_OPS)?,", re.M)
 
 
 def targets():
@@ -93,12 +95,10 @@ def _words(target):
     defs = (TREE / "hw/efa-emu/efa-admin-defs.h").read_text()
     opcodes = re.search(r"typedef enum EfaAdminOpcode \{(.*?)\}", defs, re.S).group(1)
     words = {name.lower(): int(number) for name, number in re.findall(r"EFA_ADMIN_(\w+)\s*= (\d+)", opcodes)}
-    ops = []
-    for file in ("guest-ops.c", f"fuzz-{target}.c"):
-        if file != "guest-ops.c" or "guest_op(" in (SOURCES / f"fuzz-{target}.c").read_text():
-            ops += re.findall(r"^    (?:OP|WIRE|PEER)_(?!NUMBER)(\w+)(?: = GUEST_OPS)?,", (SOURCES / file).read_text(),
-                              re.M)
-    words.update({name.lower(): number for number, name in enumerate(ops)})
+    own = (SOURCES / f"fuzz-{target}.c").read_text()
+    for text in [(SOURCES / "guest-ops.c").read_text(), own] if "guest_op(" in own else [own]:
+        for number, name in enumerate(OPERATION.findall(text)):
+            words[name.lower()] = number + (GUEST_OPS if "GUEST_OPS," in text else 0)
     return words
 
 

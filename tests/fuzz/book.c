@@ -26,6 +26,8 @@ void book_clear(Guest *g)
 {
     g_array_set_size(g->ranges, 0);
     g_array_set_size(g->qps, 0);
+    g_array_set_size(g->lists, 0);
+    g->raw_wqes = false;
     g->aq_len = g->acq_len = g->aenq_len = 0;
     g->resp = 0;
     memset(g->base, 0, sizeof(g->base));
@@ -48,6 +50,11 @@ void book_look_for_overlap(Guest *g)
 
         g->murky |= r->kind != RANGE_MR &&
                     overlap(g->acq, g->acq_len, r->lo, r->hi - r->lo);
+    }
+    for (i = 0; i < g->lists->len; i++) {
+        const FastList *l = &g_array_index(g->lists, FastList, i);
+
+        g->murky |= overlap(g->aq, g->aq_len, l->addr, l->len);
     }
 }
 
@@ -136,6 +143,19 @@ static uint64_t region_pages(const EfaRegMrCmd *cmd)
            ? ((cmd->iova + cmd->mr_length - 1) >> shift) - first + 1 : 0;
 }
 
+/* As the device sees it: in either form, 64 bytes count. */
+static EfaAqEntry read_command(Guest *g, uint64_t addr)
+{
+    const EfaAqEntryV2 *wide = host_ptr(g->h, addr);
+    EfaAqEntry cmd;
+
+    memcpy(&cmd, wide, sizeof(cmd));
+    if (g->aq_entry == sizeof(*wide)) {
+        memcpy(cmd.data, wide->payload, sizeof(cmd.data));
+    }
+    return cmd;
+}
+
 static void fetched(Guest *g, uint64_t addr)
 {
     const EfaRegMrCmd *mr = (const EfaRegMrCmd *)&g->cmd;
@@ -144,8 +164,8 @@ static void fetched(Guest *g, uint64_t addr)
 
     fuzz_check(!g->cmd_open, "admin command %u was never completed",
                g->cmd.common.opcode);
-    memcpy(&g->cmd, host_ptr(g->h, addr), sizeof(g->cmd));
-    phase = !(g->aq_taken / (g->aq_len / EFA_AQ_ENTRY_SIZE) & 1);
+    g->cmd = read_command(g, addr);
+    phase = !(g->aq_taken / (g->aq_len / g->aq_entry) & 1);
     if ((g->cmd.common.flags & R_AQ_COMMON_PHASE_MASK) != phase) {
         return;         /* announced and not written */
     }
@@ -255,6 +275,8 @@ static void completed(Guest *g, const EfaAcqEntry *cqe)
     const EfaIdCmd *id = (const EfaIdCmd *)&g->cmd;
     bool ok = cqe->status == EFA_ADMIN_SUCCESS;
     const EfaCreateEqCmd *eq = (const EfaCreateEqCmd *)&g->cmd;
+    const EfaCreateEventCounterCmd *counter =
+        (const EfaCreateEventCounterCmd *)&g->cmd;
 
     fuzz_check(cqe->status <= EFA_ADMIN_RESOURCE_BUSY, "status %u",
                cqe->status);
@@ -277,6 +299,11 @@ static void completed(Guest *g, const EfaAcqEntry *cqe)
         if (ok) {
             g->last_key = ((const EfaRegMrResp *)cqe->response)->l_key;
             allow_region(g, (const EfaRegMrCmd *)&g->cmd, g->last_key);
+        }
+        break;
+    case EFA_ADMIN_ALLOC_MR:
+        if (ok) {
+            g->fast_key = ((const EfaAllocMrResp *)cqe->response)->l_key;
         }
         break;
     case EFA_ADMIN_DEREG_MR:
@@ -307,6 +334,76 @@ static void completed(Guest *g, const EfaAcqEntry *cqe)
             forget(g, RANGE_EQ, id->id);
         }
         break;
+    case EFA_ADMIN_CREATE_EVENT_COUNTER:
+        if (ok) {
+            allow(g, RANGE_COUNTER,
+                  ((const EfaEventCounterResp *)cqe->response)->cntr_handle,
+                  counter->paddr, sizeof(uint64_t), 0);
+        }
+        break;
+    case EFA_ADMIN_DESTROY_EVENT_COUNTER:
+        if (ok) {
+            forget(g, RANGE_COUNTER,
+                   ((const EfaEventCounterCmd *)&g->cmd)->cntr_handle);
+        }
+        break;
+    }
+}
+
+/* ---- what work requests change ---- */
+
+/*
+ * The pages stay allowed when the region is invalidated or goes: when that
+ * takes effect is the device's to say.
+ */
+static void allow_fast(Guest *g, uint64_t page, uint8_t shift)
+{
+    bool alone;
+
+    if (!range_of(g, page, 1ull << shift, &alone)) {
+        allow(g, RANGE_MR, UINT32_MAX, page, 1ull << shift, 0);
+    }
+}
+
+void book_wqe(Guest *g, const EfaIoTxWqe *wqe)
+{
+    const EfaIoFastReg *req = &wqe->fast_reg;
+    FastList list = {
+        .addr = req->pbl, .shift = req->flags & R_FAST_REG_FLAGS_PAGE_SHIFT_MASK,
+    };
+    unsigned mode = FIELD_EX8(req->flags, FAST_REG_FLAGS, PBL_MODE);
+
+    if (FIELD_EX8(wqe->meta.ctrl1, TX_CTRL1, OP_TYPE) != EFA_IO_FAST_REG) {
+        return;
+    }
+    list.len = MIN((req->mr_length >> list.shift) + 2,
+                   g->h->cfg.max_mr_pages) * 8;
+    if (mode == EFA_FAST_REG_PBL_INLINE) {
+        allow_fast(g, req->pbl, list.shift);
+    } else {
+        g_array_append_val(g->lists, list);
+        book_look_for_overlap(g);
+    }
+}
+
+/* The device reads what may be a list of pages. */
+static void read_list(Guest *g, uint64_t addr, size_t len)
+{
+    unsigned i;
+
+    for (i = 0; i < g->lists->len; i++) {
+        FastList l = g_array_index(g->lists, FastList, i);
+        size_t at;
+
+        if (!within(addr, len, l.addr, l.len)) {
+            continue;
+        }
+        for (at = 0; at + 8 <= len; at += 8) {
+            uint64_t page;
+
+            memcpy(&page, host_ptr(g->h, addr + at), sizeof(page));
+            allow_fast(g, page, l.shift);
+        }
     }
 }
 
@@ -329,10 +426,14 @@ static void check_cqe(Guest *g, const Range *r, uint64_t addr)
 
 static void on_read(Guest *g, uint64_t addr, size_t len)
 {
-    if (!g->cmd_open && len == EFA_AQ_ENTRY_SIZE &&
-        within(addr, len, g->aq, g->aq_len) &&
-        (addr - g->aq) % EFA_AQ_ENTRY_SIZE == 0) {
+    if (g->cmd_open) {
+        return;
+    }
+    if (len == g->aq_entry && within(addr, len, g->aq, g->aq_len) &&
+        (addr - g->aq) % g->aq_entry == 0) {
         fetched(g, addr);
+    } else {
+        read_list(g, addr, len);
     }
 }
 
@@ -344,9 +445,15 @@ static bool on_admin_rings(Guest *g, uint64_t addr, size_t len)
 
 static void on_write(Guest *g, uint64_t addr, size_t len)
 {
+    const EfaCreateEventCounterCmd *counter =
+        (const EfaCreateEventCounterCmd *)&g->cmd;
     const Range *r;
     bool alone;
 
+    if (g->cmd_open && len == sizeof(uint64_t) && addr == counter->paddr &&
+        g->cmd.common.opcode == EFA_ADMIN_CREATE_EVENT_COUNTER) {
+        return;
+    }
     if (within(addr, len, g->acq, g->acq_len) && g->cmd_open) {
         /* the dword that makes an entry valid comes last */
         if ((addr - g->acq) % EFA_ACQ_ENTRY_SIZE == 0) {
@@ -360,6 +467,9 @@ static void on_write(Guest *g, uint64_t addr, size_t len)
         return;
     }
     r = range_of(g, addr, len, &alone);
+    if (!r && g->raw_wqes) {
+        return;
+    }
     fuzz_check(r, "%zu bytes written to 0x%" PRIx64 ", which the device was "
                "never given", len, addr);
     if (alone && len == 4 && (addr - r->lo) % r->entry == 0) {

@@ -15,6 +15,8 @@ void book_clear(Guest *g);
  * cannot tell them apart, and neither can we: no check until the next reset.
  */
 void book_look_for_overlap(Guest *g);
+/* A work request is in a queue: it may allow something. */
+void book_wqe(Guest *g, const EfaIoTxWqe *wqe);
 /* Host.watch */
 void book_access(Host *h, unsigned kind, uint64_t addr, size_t len, bool ok);
 

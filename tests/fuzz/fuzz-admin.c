@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         guest_populate(g);
     }
     while (in.left) {
-        guest_op(g, g, in_u8(&in) % GUEST_OPS, &in);
+        guest_op(g, g, in_u8(&in) & (GUEST_OPS - 1), &in);
     }
     settle();
     guest_check(g);

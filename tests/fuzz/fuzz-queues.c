@@ -16,7 +16,6 @@ enum {
     WIRE_DROP,
     WIRE_DOUBLE,
     WIRE_CUT,               /* why */
-    WIRE_NUMBER,
 };
 
 static void wire_op(Wire *w, uint8_t op, In *in)
@@ -72,13 +71,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     settle();
     while (in.left) {
-        uint8_t byte = in_u8(&in), op = (byte & 127) % WIRE_NUMBER;
-        unsigned who = byte >> 7;
+        uint8_t op = in_u8(&in);
+        unsigned who = op >> 7;
 
-        if (op < GUEST_OPS) {
-            guest_op(g[who], g[!who], op, &in);
+        if (op & GUEST_OPS) {
+            wire_op(w, GUEST_OPS + (op & 7), &in);
         } else {
-            wire_op(w, op, &in);
+            guest_op(g[who], g[!who], op & (GUEST_OPS - 1), &in);
         }
         settle();
     }

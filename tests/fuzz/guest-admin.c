@@ -145,6 +145,45 @@ static EfaAqEntry create_ah(Guest *g, uint8_t v)
     return entry_of(&cmd);
 }
 
+static EfaAqEntry alloc_mr(Guest *g, uint8_t v)
+{
+    EfaAllocMrCmd cmd = CMD(EfaAllocMrCmd, EFA_ADMIN_ALLOC_MR, .pd = pd_of(g),
+                            .max_pages = 1 + v);
+
+    return entry_of(&cmd);
+}
+
+static EfaAqEntry create_counter(Guest *g, uint8_t v)
+{
+    EfaCreateEventCounterCmd cmd = CMD(EfaCreateEventCounterCmd,
+        EFA_ADMIN_CREATE_EVENT_COUNTER,
+        .uar = g->end[0] ? g->end[0]->uar : 0,
+        .paddr = guest_page(g, v >> 4) + 64 + v % 16 * 8);
+
+    return entry_of(&cmd);
+}
+
+static EfaAqEntry attach_counter(Guest *g, uint8_t opcode, uint8_t v)
+{
+    EfaAttachEventCounterCmd cmd = CMD(EfaAttachEventCounterCmd, opcode,
+        .cntr_handle = v & 7,
+        .qp_handle = guest_qp(g, v >> 3).handle,
+        .events = EFA_QP_EVENTS_ALL);
+
+    return entry_of(&cmd);
+}
+
+static EfaAqEntry modify_counter(uint8_t v)
+{
+    EfaModifyEventCounterCmd cmd = CMD(EfaModifyEventCounterCmd,
+        EFA_ADMIN_MODIFY_EVENT_COUNTER,
+        .cntr_handle = v & 7,
+        .operation = v >> 3 & 1,
+        .value = UINT64_MAX << (v >> 4));
+
+    return entry_of(&cmd);
+}
+
 static EfaAqEntry with_id(uint8_t opcode, uint32_t id, uint16_t second)
 {
     EfaAqEntry cmd = CMD(EfaAqEntry, opcode);
@@ -190,6 +229,15 @@ EfaAqEntry guest_command(Guest *g, uint8_t opcode, uint8_t v)
         return entry_of(&stats);
     case EFA_ADMIN_CREATE_EQ:
         return create_eq(g, v);
+    case EFA_ADMIN_ALLOC_MR:
+        return alloc_mr(g, v);
+    case EFA_ADMIN_CREATE_EVENT_COUNTER:
+        return create_counter(g, v);
+    case EFA_ADMIN_ATTACH_EVENT_COUNTER:
+    case EFA_ADMIN_DETACH_EVENT_COUNTER:
+        return attach_counter(g, opcode, v);
+    case EFA_ADMIN_MODIFY_EVENT_COUNTER:
+        return modify_counter(v);
     default:
         return with_id(opcode, v, 0);
     }

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "guest.h"
+#include "book.h"
 
 /* Their order is that of the numbers in inputs: new ones go to the end. */
 enum {
@@ -27,10 +27,11 @@ enum {
     OP_SQ_RING,         /* end, how far ahead (signed byte) */
     OP_RECV,            /* end, length (word), changes; rung if bit 7 of end */
     OP_ARM,             /* end; bit 1: receive CQ; bit 2: the EQ too */
+    OP_FAST,            /* what, key's low byte, length (word), changes */
     OP_NUMBER,
 };
 
-QEMU_BUILD_BUG_ON(OP_NUMBER != GUEST_OPS);
+QEMU_BUILD_BUG_ON(OP_NUMBER > GUEST_OPS);
 
 static void op_admin(Guest *g, In *in, bool ring)
 {
@@ -123,6 +124,7 @@ static void op_llq(Guest *g, In *in)
     uint64_t offset = in_u32(in) % size;
     uint8_t len = in_u8(in);
 
+    g->raw_wqes = true;
     in_bytes(in, g->h->llq + offset, MIN(len, size - offset));
 }
 
@@ -200,6 +202,15 @@ static EfaIoTxWqe send_wqe(Guest *g, Guest *peer, uint8_t what, uint8_t to,
     return wqe;
 }
 
+static void post(Guest *g, Qp *qp, const EfaIoTxWqe *wqe, bool ring)
+{
+    book_wqe(g, wqe);
+    sq_put(qp, wqe);
+    if (ring) {
+        sq_ring(qp);
+    }
+}
+
 static void op_send(Guest *g, Guest *peer, In *in)
 {
     uint8_t what = in_u8(in), to = in_u8(in);
@@ -208,10 +219,34 @@ static void op_send(Guest *g, Guest *peer, In *in)
     Qp *qp = g->end[what >> 3 & 1]->qp;
 
     in_patch(in, &wqe, sizeof(wqe));
-    sq_put(qp, &wqe);
-    if (!(what & 32)) {
-        sq_ring(qp);
+    post(g, qp, &wqe, !(what & 32));
+}
+
+/*
+ * Register (bit 0: invalidate) the region that ALLOC_MR gave last. Bit 1: by
+ * the list of OP_LISTS, else one page; bit 3 end, bit 5 don't ring.
+ */
+static void op_fast(Guest *g, In *in)
+{
+    uint8_t what = in_u8(in), low = in_u8(in);
+    uint16_t len = in_u16(in);
+    bool direct = what & 2;
+    EfaIoTxWqe wqe = wqe_send(len, 0, 0);
+
+    wqe.meta.ctrl1 |= what & 1 ? EFA_IO_FAST_INV : EFA_IO_FAST_REG;
+    wqe.fast_reg = (EfaIoFastReg) {
+        .lkey = g->fast_key | low,
+        .permissions = PERM_LOCAL_WRITE,
+        .flags = 12 | direct << R_FAST_REG_FLAGS_PBL_MODE_SHIFT,
+        .iova = g->open[0].iova,
+        .mr_length = len,
+        .pbl = guest_page(g, direct ? 0 : 2),
+    };
+    if (what & 1) {
+        memset(&wqe.fast_reg.permissions, 0, sizeof(wqe.fast_reg) - 4);
     }
+    in_patch(in, &wqe, sizeof(wqe));
+    post(g, g->end[what >> 3 & 1]->qp, &wqe, !(what & 32));
 }
 
 static void op_sq_ring(Guest *g, In *in)
@@ -253,7 +288,7 @@ void guest_op(Guest *g, Guest *peer, uint8_t op, In *in)
     uint32_t addr;
 
     if (!g->end[0] && op >= OP_SEND) {
-        op %= OP_SEND;
+        return;
     }
     switch (op) {
     case OP_ADMIN:
@@ -316,6 +351,9 @@ void guest_op(Guest *g, Guest *peer, uint8_t op, In *in)
         break;
     case OP_ARM:
         op_arm(g, in);
+        break;
+    case OP_FAST:
+        op_fast(g, in);
         break;
     }
     guest_check(g);

@@ -21,10 +21,10 @@ static void latch(uint64_t *pair, bool high, uint32_t value)
 }
 
 static void set_ring(Guest *g, uint64_t *ring, uint32_t *len, uint64_t base,
-                     uint16_t depth)
+                     uint32_t size)
 {
     *ring = base;
-    *len = depth * 64u;
+    *len = size;
     book_look_for_overlap(g);
 }
 
@@ -44,14 +44,18 @@ void guest_reg_write(Guest *g, uint32_t offset, uint32_t value)
         latch(&g->base[2], offset == A_AENQ_BASE_HI, value);
         break;
     case A_AQ_CAPS:
-        set_ring(g, &g->aq, &g->aq_len, g->base[0], value);
+        g->aq_entry = FIELD_EX32(value, AQ_CAPS, AQ_ENTRY_SIZE);
+        set_ring(g, &g->aq, &g->aq_len, g->base[0],
+                 (uint16_t)value * g->aq_entry);
         g->aq_taken = 0;
         break;
     case A_ACQ_CAPS:
-        set_ring(g, &g->acq, &g->acq_len, g->base[1], value);
+        set_ring(g, &g->acq, &g->acq_len, g->base[1],
+                 (uint16_t)value * EFA_ACQ_ENTRY_SIZE);
         break;
     case A_AENQ_CAPS:
-        set_ring(g, &g->aenq, &g->aenq_len, g->base[2], value);
+        set_ring(g, &g->aenq, &g->aenq_len, g->base[2],
+                 (uint16_t)value * EFA_AENQ_ENTRY_SIZE);
         break;
     case A_MMIO_RESP_LO:
     case A_MMIO_RESP_HI:
@@ -75,18 +79,20 @@ static void write_pair(Guest *g, uint32_t lo, uint64_t value)
 void guest_reprobe(Guest *g)
 {
     Host *h = g->h;
+    uint32_t entry = h->cfg.admin_version >= EFA_ADMIN_VERSION_V2
+                     ? EFA_AQ_ENTRY_SIZE_V2 : EFA_AQ_ENTRY_SIZE;
 
     h->dma_on = true;
     h->fail_at = 0;
     guest_reg_write(g, A_DEV_CTL, R_DEV_CTL_DEV_RESET_MASK);
     write_pair(g, A_MMIO_RESP_LO, h->resp);
     guest_reg_write(g, A_DEV_CTL, 0);
-    memset(host_ptr(h, h->aq), 0, AQ_DEPTH * 64);
+    memset(host_ptr(h, h->aq), 0, AQ_DEPTH * EFA_AQ_ENTRY_SIZE_V2);
     memset(host_ptr(h, h->acq), 0, AQ_DEPTH * 64);
     h->aq_prod = 0;
     h->acq_cons = 0;
     write_pair(g, A_AQ_BASE_LO, h->aq);
-    guest_reg_write(g, A_AQ_CAPS, 64 << 16 | AQ_DEPTH);
+    guest_reg_write(g, A_AQ_CAPS, entry << 16 | AQ_DEPTH);
     write_pair(g, A_ACQ_BASE_LO, h->acq);
     guest_reg_write(g, A_ACQ_CAPS, 64 << 16 | AQ_DEPTH);
     guest_reg_write(g, A_INTR_MASK, 0);
@@ -113,6 +119,10 @@ static EfaConfig guest_config(unsigned n, uint8_t how)
     cfg.max_pd = 8;
     cfg.max_ah = 8;
     cfg.max_rdma_size = 128 << 10;
+    cfg.max_event_counters = 8;
+    if (how & GUEST_ADMIN_V2) {
+        cfg.admin_version = EFA_ADMIN_VERSION_V2;
+    }
     cfg.peer_timeout_ms = 500;
     return cfg;
 }
@@ -138,12 +148,13 @@ Guest *guest_new(unsigned n, Wire *wire, uint8_t how)
 
     g->ranges = g_array_new(FALSE, FALSE, sizeof(Range));
     g->qps = g_array_new(FALSE, FALSE, sizeof(QpId));
+    g->lists = g_array_new(FALSE, FALSE, sizeof(FastList));
     g->cmd_pages = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     g->h = host_new_raw(&cfg, wire, NULL);
     g->h->watch = book_access;
     g->h->watcher = g;
     g->h->resp = host_alloc(g->h, 8, HOST_PAGE);
-    g->h->aq = host_alloc(g->h, AQ_DEPTH * 64, HOST_PAGE);
+    g->h->aq = host_alloc(g->h, AQ_DEPTH * EFA_AQ_ENTRY_SIZE_V2, HOST_PAGE);
     g->h->acq = host_alloc(g->h, AQ_DEPTH * 64, HOST_PAGE);
     g->h->aenq = host_alloc(g->h, AENQ_DEPTH * 64, HOST_PAGE);
     g->pages = host_alloc(g->h, GUEST_PAGES * HOST_PAGE, HOST_PAGE);
@@ -208,6 +219,7 @@ void guest_free(Guest *g)
     host_free(g->h);
     g_array_free(g->ranges, TRUE);
     g_array_free(g->qps, TRUE);
+    g_array_free(g->lists, TRUE);
     g_array_free(g->cmd_pages, TRUE);
     g_free(g);
 }

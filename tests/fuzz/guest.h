@@ -17,7 +17,12 @@
 #define GUEST_PAGES     16      /* for rings, lists and buffers at will */
 #define GUEST_ENDS      2       /* SRD and UD */
 
-typedef enum RangeKind { RANGE_CQ, RANGE_EQ, RANGE_MR } RangeKind;
+typedef enum RangeKind {
+    RANGE_CQ,
+    RANGE_EQ,
+    RANGE_MR,
+    RANGE_COUNTER,
+} RangeKind;
 
 /* DMA addresses that the device may write to. */
 typedef struct Range {
@@ -26,6 +31,13 @@ typedef struct Range {
     uint64_t lo, hi;
     uint32_t entry;             /* bytes of one, of a CQ */
 } Range;
+
+/* A list of pages that a work request has named. */
+typedef struct FastList {
+    uint64_t addr;
+    uint64_t len;
+    uint8_t shift;
+} FastList;
 
 typedef struct QpId {
     uint32_t handle;
@@ -40,11 +52,15 @@ typedef struct Guest {
     Eq *eq;
     uint16_t ah[4];             /* to test_gid(1..4) */
     uint32_t last_key;
+    uint32_t fast_key;          /* of ALLOC_MR, the last one */
 
     GArray *ranges;             /* Range */
     GArray *qps;                /* QpId */
+    GArray *lists;              /* FastList */
+    bool raw_wqes;              /* there may be work requests unknown to us */
     uint64_t aq, acq, aenq;     /* rings as last set up, 0: none */
     uint32_t aq_len, acq_len, aenq_len;
+    uint32_t aq_entry;
     uint64_t resp;
     uint16_t aq_taken;          /* commands fetched from this ring */
     uint64_t base[3];           /* latched: AQ, ACQ, AENQ */
@@ -60,6 +76,7 @@ enum {
     GUEST_REORDER = 0x08,
     GUEST_SUB_CQS = 0x10,
     GUEST_IMPAIR = 0x20,
+    GUEST_ADMIN_V2 = 0x40,      /* commands of 128 bytes, with a checksum */
 };
 
 Guest *guest_new(unsigned n, Wire *wire, uint8_t how);
@@ -85,6 +102,7 @@ void guest_reprobe(Guest *g);
 
 /* guest-ops.c: one operation of the input on @g, which can reach @peer. */
 void guest_op(Guest *g, Guest *peer, uint8_t op, In *in);
-#define GUEST_OPS   20          /* numbers of operations, from 0 on */
+/* Numbers for such operations, some not used yet; what else there is follows. */
+#define GUEST_OPS   32
 
 #endif /* EFA_FUZZ_GUEST_H */

@@ -133,8 +133,9 @@ static uint8_t *wf_reserve(EfaFabric *f, EfaLink *link, size_t len)
     }
     g_assert_cmpuint(len, <=, sizeof(wf->reserved->data));
     if (!wf->reserved) {
-        wf->reserved = g_new0(WirePkt, 1);
+        wf->reserved = g_malloc(sizeof(*wf->reserved));
     }
+    memset(wf->reserved->data, 0, len);
     return wf->reserved->data;
 }
 
