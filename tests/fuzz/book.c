@@ -369,7 +369,8 @@ void book_wqe(Guest *g, const EfaIoTxWqe *wqe)
 {
     const EfaIoFastReg *req = &wqe->fast_reg;
     FastList list = {
-        .addr = req->pbl, .shift = req->flags & R_FAST_REG_FLAGS_PAGE_SHIFT_MASK,
+        .addr = req->pbl,
+        .shift = FIELD_EX8(req->flags, FAST_REG_FLAGS, PAGE_SHIFT),
     };
     unsigned mode = FIELD_EX8(req->flags, FAST_REG_FLAGS, PBL_MODE);
 

@@ -102,7 +102,7 @@ void guest_reprobe(Guest *g);
 
 /* guest-ops.c: one operation of the input on @g, which can reach @peer. */
 void guest_op(Guest *g, Guest *peer, uint8_t op, In *in);
-/* Numbers for such operations, some not used yet; what else there is follows. */
+/* Numbers for such operations, some not used yet; others follow. */
 #define GUEST_OPS   32
 
 #endif /* EFA_FUZZ_GUEST_H */

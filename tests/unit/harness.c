@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-thread.h"
 #include <poll.h>
 #include <sys/mman.h>
 
@@ -93,7 +93,7 @@ static void op_irq(void *opaque, unsigned vector)
 
 static int64_t op_clock_ns(void *opaque)
 {
-    return host_now;
+    return ((Host *)opaque)->thread ? host_thread_now() : host_now;
 }
 
 static uint64_t op_epoch(void *opaque)
@@ -103,13 +103,23 @@ static uint64_t op_epoch(void *opaque)
 
 static void op_timer(void *opaque, int64_t deadline)
 {
-    ((Host *)opaque)->deadline = deadline;
+    Host *h = opaque;
+
+    qatomic_set(&h->deadline, deadline);
+    if (h->thread) {
+        host_thread_kick(h);
+    }
 }
 
 static void op_defer(void *opaque)
 {
-    /* test-threads.c looks at it from another thread */
-    qatomic_set(&((Host *)opaque)->deferred, true);
+    Host *h = opaque;
+
+    /* other threads look at it */
+    qatomic_set(&h->deferred, true);
+    if (h->thread) {
+        host_thread_kick(h);
+    }
 }
 
 static const EfaHostOps host_ops = {
@@ -231,6 +241,9 @@ Host *host_new_on(unsigned n, Wire *wire)
 void host_free(Host *h)
 {
     g_ptr_array_remove(hosts, h);
+    if (h->thread) {
+        host_thread_stop(h);
+    }
     efa_core_free(h->core);
     munmap(h->mem, h->mem_size);
     munmap(h->llq, efa_config_llq_bar_size(&h->cfg));

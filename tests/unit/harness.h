@@ -69,6 +69,7 @@ typedef struct Host {
     bool more;
     bool stopped;               /* nobody watches the fabric */
     int64_t deadline;
+    struct HostThread *thread;  /* see host_thread_start() */
     /* Told of every access; @ok: it was made. Optional. */
     void (*watch)(struct Host *h, unsigned kind, uint64_t addr, size_t len,
                   bool ok);
@@ -104,6 +105,13 @@ Host *host_new_on(unsigned n, Wire *wire);
 void host_free(Host *h);
 /* Free every host of the test. */
 void hosts_free(void);
+
+/*
+ * From now on a thread does what a device's iothread does, in real time; no
+ * settle() or advance() any more, nor poll other than by cq_take(). Ends with
+ * host_free().
+ */
+void host_thread_start(Host *h);
 
 extern int64_t host_now;        /* virtual time of all hosts, ns */
 extern uint64_t host_epoch;     /* the next life of any device */
@@ -204,6 +212,8 @@ EfaCreateCqCmd cq_cmd(Host *h, uint16_t uar, const CqOpts *opts);
 Cq *create_cq_ok(Host *h, uint16_t uar, const CqOpts *opts);
 bool cq_poll_sub(Cq *cq, unsigned sub, EfaIoCdesc *out);
 bool cq_poll(Cq *cq, EfaIoCdesc *out);
+/* cq_poll() of the first sub-CQ, while the device may be writing. */
+bool cq_take(Cq *cq, EfaIoCdesc *out);
 /* settle(), then poll: there must be an entry; then it is returned. */
 EfaIoCdesc cq_next(Cq *cq);
 void cq_arm(Cq *cq);

@@ -29,21 +29,6 @@ static void check_time(void)
     }
 }
 
-/* The phase first, then the rest: the device writes in the other order. */
-static bool poll_cq(Cq *cq, EfaIoCdesc *out)
-{
-    uint32_t pos = cq->cons[0] % cq->depth;
-    uint8_t *entry = host_ptr(cq->h, cq->ring + pos * 32);
-    uint32_t word = qatomic_load_acquire((uint32_t *)entry);
-
-    if ((word >> 24 & 1) != !(cq->cons[0] / cq->depth & 1)) {
-        return false;
-    }
-    memcpy(out, entry, sizeof(*out));
-    cq->cons[0]++;
-    return true;
-}
-
 /* Each vCPU drives a queue pair of its own; another one creates and destroys. */
 static gpointer vcpu_main(gpointer opaque)
 {
@@ -68,11 +53,11 @@ static gpointer vcpu_main(gpointer opaque)
             rq_ring(v->e->qp);
             sq_ring(v->e->qp);
         }
-        while (poll_cq(v->e->scq, &e)) {
+        while (cq_take(v->e->scq, &e)) {
             g_assert_cmpuint(e.status, ==, 0);
             v->done++;
         }
-        while (poll_cq(v->e->rcq, &e)) {
+        while (cq_take(v->e->rcq, &e)) {
             g_assert_cmpuint(e.status, ==, 0);
             g_assert_cmpuint(e.length, ==, sizeof(sent));
             received++;
@@ -226,7 +211,7 @@ static unsigned drain(Sleeper *s, Cq *cq)
     unsigned n = 0;
     EfaIoCdesc e;
 
-    while (poll_cq(cq, &e)) {
+    while (cq_take(cq, &e)) {
         g_assert_cmpuint(e.status, ==, 0);
         cq->consumed++;
         n++;
