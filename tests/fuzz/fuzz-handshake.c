@@ -8,6 +8,7 @@
  */
 #include "fuzz.h"
 #include "../unit/shm-harness.h"
+#include "fabric-shm.h"
 #include <glib/gstdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -49,12 +50,15 @@ static volatile uint8_t sink;
 static void on_receive(void *opaque, EfaLink *link, const uint8_t *data,
                        size_t len)
 {
+    const EfaRingRx *rx = &efa_shm_link_from(link)->conn->rx;
     Node *n = opaque;
     size_t i;
 
     fuzz_check(n->polling && link->state == EFA_LINK_UP,
                "a packet outside of poll() or from a link that is not up");
     fuzz_check(len <= n->f->max_packet, "a packet of %zu bytes", len);
+    fuzz_check(data >= rx->data && data + len <= rx->data + rx->size,
+               "a packet outside of the ring");
     for (i = 0; i < len; i++) {
         sink += data[i];
     }

@@ -49,12 +49,14 @@ static void deliver(Peers *p, WirePkt *pkt)
     }
 }
 
-static void add_rdma(Peers *p, WirePkt *pkt, uint8_t op, uint16_t len)
+static void add_rdma(Peers *p, WirePkt *pkt, uint8_t op, uint16_t len,
+                     bool last)
 {
     const Buf *buf = &p->g->open[0];
     EfaPktRdma rdma = { .rkey = buf->key, .length = len, .addr = buf->iova,
                         .seg_length = len };
 
+    rdma.addr += last ? buf->len - len : 0;
     pkt->hdr.opcode = op;
     pkt_payload(pkt, &rdma, sizeof(rdma));
     if (op == EFA_IO_RDMA_WRITE) {
@@ -63,7 +65,10 @@ static void add_rdma(Peers *p, WirePkt *pkt, uint8_t op, uint16_t len)
     }
 }
 
-/* Kind: bits 2:0 what, 3 to the UD end, 4 immediate data. */
+/*
+ * Kind: bits 2:0 what, 3 to the UD end, 4 immediate data, 5 RDMA at the end of
+ * the region.
+ */
 static void op_packet(Peers *p, In *in)
 {
     static const uint8_t types[] = {
@@ -83,7 +88,8 @@ static void op_packet(Peers *p, In *in)
     pkt->hdr.flags = kind >> 4 & 1;
     p->psn[who] += type == EFA_PKT_DATA;
     if ((kind & 7) == 2 || (kind & 7) == 3) {
-        add_rdma(p, pkt, kind & 1 ? EFA_IO_RDMA_READ : EFA_IO_RDMA_WRITE, len);
+        add_rdma(p, pkt, kind & 1 ? EFA_IO_RDMA_READ : EFA_IO_RDMA_WRITE, len,
+                 kind & 32);
     } else if (type == EFA_PKT_ACK) {
         EfaPktAckMap map = { };
 

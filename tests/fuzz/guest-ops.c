@@ -156,17 +156,29 @@ static void op_running(Guest *g, In *in)
     efa_core_set_running(g->h->core, on);
 }
 
+/* The first or the last @len bytes of @buf. */
+static Buf part_of(const Buf *buf, uint16_t len, bool last)
+{
+    Buf part = *buf;
+
+    if (last && len < buf->len) {
+        part.iova += buf->len - len;
+        part.dma += buf->len - len;
+    }
+    return part;
+}
+
 /*
  * What: bits 2:0 kind, 3 end, 4 immediate data, 5 don't ring. Whereto: bits 1:0
- * address handle, 2 end there, 3 its other region or key.
+ * address handle, 2 end there, 3 the end of the region, not its beginning.
  */
 static EfaIoTxWqe send_wqe(Guest *g, Guest *peer, uint8_t what, uint8_t to,
                            uint16_t len)
 {
     static const uint8_t text[EFA_IO_TX_INLINE_MAX_WIDE] = "inline";
     End *e = g->end[what >> 3 & 1], *far = peer->end[to >> 2 & 1];
-    const Buf *mine = &g->open[what >> 3 & 1];
-    const Buf *theirs = &peer->open[to >> 2 & 1];
+    Buf mine = part_of(&g->open[what >> 3 & 1], len, to & 8);
+    Buf theirs = part_of(&peer->open[to >> 2 & 1], len, to & 8);
     uint16_t ah = g->ah[to & 3], qpn = far->qp->num;
     EfaIoTxWqe wqe;
 
@@ -179,18 +191,20 @@ static EfaIoTxWqe send_wqe(Guest *g, Guest *peer, uint8_t what, uint8_t to,
     case 2:
     case 3:
         wqe = wqe_send(len, ah, qpn);
-        wqe_sge(&wqe, mine, 0, len);
+        wqe_sge(&wqe, &mine, 0, len);
         break;
     case 4:
         wqe = wqe_send(len, ah, qpn);
-        wqe_sge(&wqe, mine, 8, len / 2);
+        wqe_sge(&wqe, &mine, 8, len / 2);
         wqe_sge(&wqe, &e->tx, 8, len - len / 2);
         break;
     case 5:
-        wqe = wqe_rdma(EFA_IO_RDMA_READ, len, ah, qpn, mine, theirs, len);
+        wqe = wqe_rdma(EFA_IO_RDMA_READ, len, ah, qpn, &mine, &theirs,
+                       len);
         break;
     default:
-        wqe = wqe_rdma(EFA_IO_RDMA_WRITE, len, ah, qpn, mine, theirs, len);
+        wqe = wqe_rdma(EFA_IO_RDMA_WRITE, len, ah, qpn, &mine, &theirs,
+                       len);
         if ((what & 7) == 7) {
             wqe_inline(&wqe, text, len % (sizeof(text) + 1));
         }

@@ -172,17 +172,30 @@ static uint8_t permissions(const EfaConfig *cfg)
            (cfg->rdma_write == ON_OFF_AUTO_ON ? PERM_REMOTE_WRITE : 0);
 }
 
-/* With work requests of 128 bytes and whatever else the device offers. */
-static void make_wide(End *e)
+/*
+ * An end with small completion queues, which an input can go round, one of them
+ * with events, and with work requests of 128 bytes where there are such.
+ */
+static End *end_small(Guest *g, EfaQpType type)
 {
+    End *e = end_new(g->h, type);
+    CqOpts opts = { .depth = 8, .sgid = true };
+    bool wide = type == EFA_QP_TYPE_SRD &&
+                g->h->cfg.wide_wqe == ON_OFF_AUTO_ON;
     EfaCreateQpCmd cmd;
 
     g_assert_cmpuint(qp_destroy(e->qp), ==, 0);
-    cmd = qp_cmd(e->h, e->pd, e->uar, e->qp->type, e->scq, e->rcq, 64, 64);
-    cmd.send_queue_ring_size = 64 * EFA_IO_WQE_SIZE_WIDE;
-    cmd.flags = R_CREATE_QP_FLAGS_UNSOLICITED_WRITE_RECV_MASK;
-    e->qp = create_qp_cmd_ok(e->h, &cmd, e->scq, e->rcq);
+    e->scq = create_cq_ok(g->h, e->uar, &opts);
+    opts.eq = g->eq;
+    e->rcq = create_cq_ok(g->h, e->uar, &opts);
+    cmd = qp_cmd(g->h, e->pd, e->uar, type, e->scq, e->rcq, 64, 64);
+    if (wide) {
+        cmd.send_queue_ring_size = 64 * EFA_IO_WQE_SIZE_WIDE;
+        cmd.flags = R_CREATE_QP_FLAGS_UNSOLICITED_WRITE_RECV_MASK;
+    }
+    e->qp = create_qp_cmd_ok(g->h, &cmd, e->scq, e->rcq);
     qp_to_rts(e->qp);
+    return e;
 }
 
 void guest_populate(Guest *g)
@@ -194,12 +207,8 @@ void guest_populate(Guest *g)
     g->eq = create_eq_ok(g->h, 64, 1);
     eq_arm(g->eq);
     for (i = 0; i < GUEST_ENDS; i++) {
-        End *e = end_new(g->h, types[i]);
+        End *e = end_small(g, types[i]);
 
-        if (types[i] == EFA_QP_TYPE_SRD &&
-            g->h->cfg.wide_wqe == ON_OFF_AUTO_ON) {
-            make_wide(e);
-        }
         g->end[i] = e;
         g->open[i] = reg_buf(g->h, e->pd, 16384, permissions(&g->h->cfg));
         for (j = 0; j < 4; j++) {
