@@ -93,14 +93,15 @@ static void op_frame(Fuzz *f, In *in)
 {
     uint8_t packet[EFA_FRAME_MAX_PACKET], frame[2048] = { 0 };
     EfaGid src = *gid(3 + in_u8(in) % 3);
+    uint8_t id = in_u8(in), index = in_u8(in) % EFA_FRAME_MAX_FRAGMENTS;
     EfaFrameHdr hdr = {
         .dst = efa_mac_from_gid(gid(1)),
         .src = efa_mac_from_gid(&src),
         .ethertype = cpu_to_be16(EFA_FRAME_ETHERTYPE),
         .magic = EFA_FRAME_MAGIC,
         .version = EFA_FRAME_VERSION,
-        .id = in_u8(in),
-        .index = in_u8(in) % EFA_FRAME_MAX_FRAGMENTS,
+        .id = id,
+        .index = index,
         .unit = EFA_FRAME_MIN_UNIT + in_u16(in) % 1024,
     };
     size_t offset, len = 0;
@@ -114,7 +115,7 @@ static void op_frame(Fuzz *f, In *in)
         memcpy(frame + sizeof(hdr), packet + offset, len);
     }
     memcpy(frame, &hdr, sizeof(hdr));
-    len = MIN(sizeof(hdr) + len + in_u8(in), sizeof(frame));
+    len += sizeof(hdr) + in_u8(in);
     patch_frame(f, in, frame, len);
     inject(f, frame, len);
 }

@@ -152,8 +152,9 @@ static void op_answer(Peers *p, In *in)
 static void op_raw(Peers *p, In *in)
 {
     WirePkt *pkt = ghost_pkt(test_gid(2 + (in_u8(in) & 1)), test_gid(1), 0, 0);
+    size_t len = in_u16(in) % 512;
 
-    pkt->len = MIN(in_u16(in) % 512, in->left);
+    pkt->len = MIN(len, in->left);
     in_bytes(in, pkt->data, pkt->len);
     deliver(p, pkt);
 }
