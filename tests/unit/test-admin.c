@@ -574,11 +574,13 @@ static void test_bad_wide(void)
 
     cfg.admin_version = 3;
     h = host_new_cfg(&cfg);
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 4; i++) {
         slot = (EfaAqEntryV2 *)host_ptr(h, h->aq) + h->aq_prod;
         aq_put(h, &cmd);
-        slot->payload[60 + i * 55] = 1;
-        if (i) {
+        if (i < 2) {
+            slot->checksum ^= i ? 0x8000 : 1;
+        } else {
+            slot->payload[i == 2 ? 60 : 115] = 1;
             slot->checksum = 0;
             slot->checksum = admin_crc(slot, sizeof(*slot));
         }

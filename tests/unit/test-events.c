@@ -331,6 +331,13 @@ static void test_eq_arm(void)
     reg_write(v.h, A_EQ_DB, (v.eq->eqn + 1) | 1u << 31);
     reg_write(v.h, A_EQ_DB, 0xffff | 1u << 31);
     g_assert_cmpuint(host_irqs(v.h, 3), ==, 0);
+    while (cq_poll(cq, &e)) {
+        ;
+    }
+    cq->sn++;
+    cq_arm(cq);
+    kick(qp, 11);
+    g_assert_cmpuint(host_irqs(v.h, 3), ==, 0);
     hosts_free();
 }
 

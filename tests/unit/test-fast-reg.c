@@ -215,6 +215,13 @@ static void test_bad_requests(void)
     ((uint64_t *)host_ptr(f.h, f.list))[3] &= ~1ull;
     BAD(0, wqe = good);
 #undef BAD
+    /* nothing is left of the pages of those that failed half-way */
+    memset(f.e->tx.p, 0x5a, 2);
+    g_assert_cmpuint(write_to(&f, f.key, 4 * HOST_PAGE - 1, 2), ==, 0);
+    g_assert_cmphex(*(uint8_t *)host_ptr(f.h, f.mem + (PAGES - 4) * HOST_PAGE +
+                                         HOST_PAGE - 1), ==, 0x5a);
+    g_assert_cmphex(*(uint8_t *)host_ptr(f.h, f.mem + (PAGES - 5) * HOST_PAGE),
+                    ==, 0x5a);
     hosts_free();
 }
 

@@ -256,7 +256,49 @@ static void test_ah_of_responder(void)
     }
 }
 
-/* ---- queue pairs of the responder ---- */
+/* ---- queue pairs ---- */
+
+/*
+ * More is announced at once than a doorbell may start: the queue pair waits
+ * for its next turn when it goes, or stops.
+ */
+static void test_waiting_turn(void)
+{
+    unsigned how;
+
+    for (how = 0; how < 3; how++) {
+        Pair p = pair_new(EFA_QP_TYPE_UD);
+        Host *h = p.a->h;
+        Qp *qp = create_qp_ok(h, p.a->pd, p.a->uar, EFA_QP_TYPE_UD, p.a->scq,
+                              p.a->rcq, 128, 0);
+        EfaIoTxWqe wqe = wqe_send(1, p.ah, p.b->qp->num);
+        unsigned sent = 0, i;
+        EfaIoCdesc e;
+
+        sq_post(p.a->qp, &wqe);
+        g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+        qp_to_rts(qp);
+        for (i = 0; i < 128; i++) {
+            sq_put(qp, &wqe);
+        }
+        sq_ring(qp);
+        while (cq_poll(p.a->scq, &e)) {
+            sent++;
+        }
+        g_assert_cmpuint(sent, >, 0);
+        g_assert_cmpuint(sent, <, 128);
+        g_assert_cmpuint(how == 0 ? qp_destroy(qp)
+                         : qp_to(qp, how == 1 ? EFA_QP_STATE_RESET
+                                              : EFA_QP_STATE_ERR), ==, 0);
+        for (i = sent; how == 2 && i < 128; i++) {
+            g_assert_cmpuint(cq_next(p.a->scq).status, ==, 1);
+        }
+        assert_cq_empty(p.a->scq);
+        sq_post(p.a->qp, &wqe);
+        g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+        pair_free(&p);
+    }
+}
 
 static void check_responder(Work work, Stage stage, EfaQpState state)
 {
@@ -476,6 +518,7 @@ int main(int argc, char **argv)
     g_test_add_func("/in-flight/ah-and-fast-reg", test_ah_and_fast_reg);
     g_test_add_func("/in-flight/datagrams", test_datagrams);
     g_test_add_func("/in-flight/ah-of-responder", test_ah_of_responder);
+    g_test_add_func("/in-flight/waiting-turn", test_waiting_turn);
     g_test_add_func("/in-flight/responder", test_responder);
     g_test_add_func("/in-flight/rdma-states", test_rdma_states);
     g_test_add_func("/in-flight/dereg-local", test_dereg_local);

@@ -286,6 +286,30 @@ static void test_wqe_sizes(void)
     hosts_free();
 }
 
+/* ... and depths, where the ring would have room for more */
+static void test_depths(void)
+{
+    EfaConfig cfg = test_config(1);
+    uint32_t sq, rq;
+    Host *h;
+    End *e;
+
+    cfg.max_sq_depth = 128;
+    cfg.max_rq_depth = 256;
+    h = host_new_cfg(&cfg);
+    e = end_new(h, EFA_QP_TYPE_SRD);
+    for (sq = 64; sq <= 256; sq *= 2) {
+        for (rq = 128; rq <= 512; rq *= 2) {
+            EfaCreateQpCmd cmd = qp_cmd(h, e->pd, e->uar, EFA_QP_TYPE_SRD,
+                                        e->scq, e->rcq, sq, rq);
+
+            g_assert_cmpuint(admin_status(h, &cmd), ==,
+                             sq > 128 || rq > 256 ? 5 : 0);
+        }
+    }
+    hosts_free();
+}
+
 /* 15.3: what libfabric and the provider take for granted */
 static void test_expected(void)
 {
@@ -364,6 +388,7 @@ int main(int argc, char **argv)
     g_test_add_func("/properties/inline-write-off", test_inline_write_off);
     g_test_add_func("/properties/permissions", test_permissions);
     g_test_add_func("/properties/wqe-sizes", test_wqe_sizes);
+    g_test_add_func("/properties/depths", test_depths);
     g_test_add_func("/properties/expected", test_expected);
     g_test_add_func("/properties/read-only-features",
                     test_read_only_features);

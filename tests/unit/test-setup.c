@@ -38,6 +38,69 @@ static void test_counter_jump(void)
     }
 }
 
+/* 13.1: before the queues are there a doorbell is nothing, and told of. */
+static void test_early_doorbell(void)
+{
+    EfaConfig cfg = test_config(1);
+    Host *h = host_new_raw(&cfg, NULL, NULL);
+    unsigned i;
+
+    h->aq = h->acq = HOST_DMA_BASE;
+    for (i = 0; i < 3; i++) {
+        unsigned errors = efa_native_guest_errors();
+        uint64_t bad = h->core->stats.bad_doorbells;
+
+        h->dma_seen = false;
+        reg_write(h, A_AQ_PROD_DB, 1);
+        g_assert_false(h->dma_seen);
+        g_assert_cmpuint(efa_native_guest_errors(), ==, errors + 1);
+        g_assert_cmpuint(h->core->stats.bad_doorbells, ==, bad + 1);
+        if (i == 0) {
+            reg_write_pair(h, A_AQ_BASE_LO, HOST_DMA_BASE);
+            reg_write(h, A_AQ_CAPS, 64 << 16 | AQ_DEPTH);
+        } else {
+            efa_core_reset(h->core);
+        }
+    }
+    /* what was rung then is not remembered */
+    host_probe(h);
+    alloc_pd_ok(h);
+    hosts_free();
+}
+
+/* The vCPU that rings waits for some commands only; the rest is done soon. */
+static void test_budget(void)
+{
+    const unsigned depth = 4096;
+    Host *h = host_new(1);
+    uint64_t aq = host_alloc(h, depth * 64, 4096);
+    uint64_t acq = host_alloc(h, depth * 64, 4096);
+    EfaAqEntry *cmd = host_ptr(h, aq);
+    EfaAcqEntry *cqe = host_ptr(h, acq);
+    unsigned i, done = 0;
+
+    reg_write_pair(h, A_AQ_BASE_LO, aq);
+    reg_write(h, A_AQ_CAPS, 64 << 16 | depth);
+    reg_write_pair(h, A_ACQ_BASE_LO, acq);
+    reg_write(h, A_ACQ_CAPS, 64 << 16 | depth);
+    for (i = 0; i < depth; i++) {
+        cmd[i] = CMD(EfaAqEntry, EFA_ADMIN_GET_STATS);
+        cmd[i].common.flags = 1;
+    }
+    reg_write(h, A_AQ_PROD_DB, depth);
+    while (done < depth && (cqe[done].flags & 1)) {
+        done++;
+    }
+    g_assert_cmpuint(done, >, 0);
+    g_assert_cmpuint(done, <=, EFA_ADMIN_BUDGET);
+    settle();
+    for (i = 0; i < depth; i++) {
+        g_assert_cmpuint(cqe[i].flags, ==, 1);
+        g_assert_cmpuint(cqe[i].status, ==, 0);
+    }
+    hosts_free();
+}
+
 /* An AENQ that is refused gets no event; commands are none the worse. */
 static void test_aenq(void)
 {
@@ -112,6 +175,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/setup/counter-jump", test_counter_jump);
+    g_test_add_func("/setup/early-doorbell", test_early_doorbell);
+    g_test_add_func("/setup/budget", test_budget);
     g_test_add_func("/setup/aenq", test_aenq);
     g_test_add_func("/setup/reset-finished", test_reset_finished);
     return g_test_run();
