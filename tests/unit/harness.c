@@ -91,6 +91,11 @@ static void op_irq(void *opaque, unsigned vector)
     }
 }
 
+static void op_irq_forget(void *opaque)
+{
+    ((Host *)opaque)->irqs_forgotten++;
+}
+
 static int64_t op_clock_ns(void *opaque)
 {
     return ((Host *)opaque)->thread ? host_thread_now() : host_now;
@@ -128,6 +133,7 @@ static const EfaHostOps host_ops = {
     .dma_publish32 = op_dma_publish32,
     .dma_enabled = op_dma_enabled,
     .irq = op_irq,
+    .irq_forget = op_irq_forget,
     .clock_ns = op_clock_ns,
     .epoch = op_epoch,
     .timer = op_timer,

@@ -59,6 +59,7 @@ typedef struct Host {
     unsigned fault_hits;        /* accesses that a planted fault has met */
     unsigned fail_at;           /* the n-th access from now fails; 0: none */
     unsigned irqs[256];
+    unsigned irqs_forgotten;    /* how often it was told to */
     struct {
         uint64_t addr;
         size_t len;

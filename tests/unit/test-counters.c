@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "harness.h"
+#include "efa-srd.h"
 
 enum {
     SEND = R_QP_EVENTS_SEND_COMP_MASK,
@@ -301,6 +302,48 @@ static void test_interleaved(void)
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     }
     g_assert_cmpuint(*c.value, ==, 50);
+    /* nothing is remembered of what is over */
+    g_assert_cmpuint(efa_peer_get(p.b->h->core, &p.a->h->cfg.gid)->ops.length,
+                     ==, 0);
+    pair_free(&p);
+}
+
+/* Writes that are begun and never ended: bounded memory, and others count. */
+static void test_unfinished(void)
+{
+    Pair p = pair_new();
+    Counter c = create(p.b->h, p.b->uar);
+    EfaGid ghost = test_gid(9);
+    EfaPktRdma rdma = { .rkey = p.remote.key, .length = 2 * MTU,
+                        .addr = p.remote.iova, .seg_length = MTU };
+    uint8_t body[sizeof(rdma) + MTU] = { };
+    EfaPeer *peer;
+    unsigned i;
+
+    g_assert_cmpuint(attach(&c, p.b->qp, REMOTE_WRITE), ==, 0);
+    create_ah_ok(p.b->h, p.b->pd, ghost);
+    wire_ghost(p.w, ghost);
+    wire_raise(p.w, test_gid(2), ghost);
+    peer = efa_peer_get(p.b->h->core, &ghost);
+    memcpy(body, &rdma, sizeof(rdma));
+    for (i = 0; i < 10000; i++) {
+        WirePkt *pkt = ghost_pkt(ghost, test_gid(2), EFA_PKT_DATA, 1000);
+
+        pkt->hdr.opcode = EFA_IO_RDMA_WRITE;
+        pkt->hdr.dst_qpn = p.b->qp->num;
+        pkt->hdr.psn = pkt->hdr.una = pkt->hdr.msg = i;
+        pkt_payload(pkt, body, sizeof(body));
+        wire_deliver(p.w, pkt);
+        g_assert_cmpuint(peer->ops.length, <=, 4096);
+    }
+    g_assert_cmpuint(wire_drop_all(p.w), >, 0);
+    g_assert_cmpuint(*c.value, ==, 0);
+    {
+        EfaIoTxWqe wqe = rdma_wqe(&p, EFA_IO_RDMA_WRITE, 3 * MTU);
+
+        g_assert_cmpuint(run(&p, &wqe), ==, 0);
+    }
+    g_assert_cmpuint(*c.value, ==, 1);
     pair_free(&p);
 }
 
@@ -420,6 +463,8 @@ static void test_destroy(void)
     g_assert_cmpuint(attach(&d, p.a->qp, SEND_ERR), ==, 0);
     g_assert_cmpuint(destroy(&c), ==, 0);
     g_assert_cmpuint(destroy(&c), ==, 5);
+    g_assert_cmpuint(efa_qp_by_num(p.a->h->core, p.a->qp->num)->num_counters,
+                     ==, 1);
     g_assert_cmpuint(run(&p, &wqe), ==, 10);
     g_assert_cmpuint(*c.value, ==, 0);
     g_assert_cmpuint(*d.value, ==, 1);
@@ -573,6 +618,7 @@ int main(int argc, char **argv)
     g_test_add_func("/counters/interleaved", test_interleaved);
     g_test_add_func("/counters/read-in-part", test_read_in_part);
     g_test_add_func("/counters/half-writes", test_half_writes);
+    g_test_add_func("/counters/unfinished", test_unfinished);
     g_test_add_func("/counters/attach", test_attach);
     g_test_add_func("/counters/destroy", test_destroy);
     g_test_add_func("/counters/values", test_values);

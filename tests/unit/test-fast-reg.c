@@ -456,6 +456,7 @@ static void test_alloc(void)
                             .max_pages = 1, .reserved1 = 1);
     EfaConfig cfg = test_config(2);
     uint32_t key;
+    unsigned i;
 
     g_assert_cmpuint(alloc_mr(h, 99, 1, NULL), ==, 5);
     g_assert_cmpuint(alloc_mr(h, pd, 0, NULL), ==, 5);
@@ -465,6 +466,17 @@ static void test_alloc(void)
     g_assert_cmpuint(id_cmd(h, EFA_ADMIN_DEALLOC_PD, pd), ==, 7);
     g_assert_cmpuint(dereg(h, key), ==, 0);
     g_assert_cmpuint(id_cmd(h, EFA_ADMIN_DEALLOC_PD, pd), ==, 0);
+    /* 13.2: as many as there are regions */
+    cfg.max_mr = 3;
+    h = host_new_cfg(&cfg);
+    pd = alloc_pd_ok(h);
+    for (i = 0; i < 3; i++) {
+        g_assert_cmpuint(alloc_mr(h, pd, 1, &key), ==, 0);
+    }
+    g_assert_cmpuint(alloc_mr(h, pd, 1, NULL), ==, 1);
+    g_assert_cmpuint(dereg(h, key), ==, 0);
+    g_assert_cmpuint(alloc_mr(h, pd, 1, NULL), ==, 0);
+    cfg.gid = test_gid(3);
     cfg.fast_reg = ON_OFF_AUTO_OFF;
     h = host_new_cfg(&cfg);
     g_assert_cmpuint(alloc_mr(h, alloc_pd_ok(h), 1, NULL), ==, 3);

@@ -146,6 +146,31 @@ static void test_batch(void)
     hosts_free();
 }
 
+/* 6.4: what a driver has to know of event counters; nothing without them */
+static void test_counter_limits(void)
+{
+    unsigned off;
+
+    for (off = 0; off < 2; off++) {
+        EfaConfig cfg = test_config_of(1, 3);
+        EfaQueueAttr2 attr;
+        Host *h;
+
+        cfg.max_event_counters = 77;
+        cfg.event_counter_max = 0xffffffffffull;
+        cfg.event_counters = off ? ON_OFF_AUTO_OFF : ON_OFF_AUTO_AUTO;
+        h = host_new_cfg(&cfg);
+        get_feature(h, EFA_ADMIN_QUEUE_ATTR_2, &attr, sizeof(attr));
+        g_assert_cmphex(attr.supported_event_counter_qp_events, ==,
+                        off ? 0 : 0x3ff);
+        g_assert_cmpuint(attr.max_event_counters, ==, off ? 0 : 77);
+        g_assert_cmphex(attr.event_counter_max_val, ==,
+                        off ? 0 : 0xffffffffffull);
+        g_assert_cmpuint(attr.inline_buf_size_ex, ==, 80);
+        hosts_free();
+    }
+}
+
 /* 13.2: what a work request may have at most is the device's to say */
 static void test_wqe_limits(void)
 {
@@ -307,6 +332,14 @@ static void test_depths(void)
                              sq > 128 || rq > 256 ? 5 : 0);
         }
     }
+    for (rq = 1; rq < 16; rq *= 2) {
+        EfaCreateQpCmd cmd = qp_cmd(h, e->pd, e->uar, EFA_QP_TYPE_SRD, e->scq,
+                                    e->rcq, 64, 1);
+
+        /* half a descriptor, for nothing */
+        cmd.recv_queue_ring_size = rq;
+        g_assert_cmpuint(admin_status(h, &cmd), ==, 5);
+    }
     hosts_free();
 }
 
@@ -384,6 +417,7 @@ int main(int argc, char **argv)
     g_test_add_func("/properties/hints", test_hints);
     g_test_add_func("/properties/timeouts", test_timeouts);
     g_test_add_func("/properties/batch", test_batch);
+    g_test_add_func("/properties/counter-limits", test_counter_limits);
     g_test_add_func("/properties/wqe-limits", test_wqe_limits);
     g_test_add_func("/properties/inline-write-off", test_inline_write_off);
     g_test_add_func("/properties/permissions", test_permissions);

@@ -153,6 +153,23 @@ static void test_mask_bits(void)
     hosts_free();
 }
 
+/* States that there are none of, some like others in their low bits. */
+static void test_no_states(void)
+{
+    static const uint32_t states[] = { 7, 8, 31, 32, 33, 0x101, UINT32_MAX };
+    Env v = env_new();
+    Qp *qp = qp_in(&v, EFA_QP_TYPE_SRD, EFA_QP_STATE_RESET);
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(states); i++) {
+        g_assert_cmpuint(qp_modify(qp, ST(QP_STATE) | ST(QKEY), states[i],
+                                   NEW_QKEY, 0), ==, 5);
+        g_assert_cmpuint(qp_query(qp).qp_state, ==, EFA_QP_STATE_RESET);
+        g_assert_cmpuint(qp_query(qp).qkey, ==, 0);
+    }
+    hosts_free();
+}
+
 /* 5.3: a transition that the device made by itself shows. */
 static void test_own_transition(void)
 {
@@ -236,6 +253,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/qp-modify/every-change", test_every_change);
     g_test_add_func("/qp-modify/mask-bits", test_mask_bits);
+    g_test_add_func("/qp-modify/no-states", test_no_states);
     g_test_add_func("/qp-modify/own-transition", test_own_transition);
     g_test_add_func("/qp-modify/receive-in-reset", test_receive_in_reset);
     g_test_add_func("/qp-modify/ud-states", test_ud_states);

@@ -516,6 +516,31 @@ static void test_read_room(void)
     pair_free(&p);
 }
 
+/* One that is asked for without end, with no room: no more than a window. */
+static void test_read_bound(void)
+{
+    Pair p = pair_new();
+    EfaPeer *peer;
+    WirePkt *ask;
+    unsigned i;
+
+    wire_auto(p.w, false);
+    post(&p, rdma(&p, EFA_IO_RDMA_READ, 1, 10));
+    ask = wire_take(p.w, 0);
+    wire_room(p.w, 0);
+    for (i = 0; i < 3 * EFA_SRD_WINDOW; i++) {
+        wire_deliver(p.w, wire_dup(ask));
+    }
+    peer = efa_peer_get(p.b->h->core, &p.a->h->cfg.gid);
+    g_assert_cmpuint(peer->reads.length, ==, EFA_SRD_WINDOW);
+    g_free(ask);
+    wire_auto(p.w, true);
+    wire_room(p.w, -1);
+    g_assert_cmpuint(finish(&p, 1), ==, 0);
+    g_assert_cmpuint(peer->reads.length, ==, 0);
+    pair_free(&p);
+}
+
 /* What was asked for again and is answered by now is not read any more. */
 static void test_read_over(void)
 {
@@ -714,6 +739,7 @@ int main(int argc, char **argv)
     g_test_add_func("/rdma/dereg", test_dereg);
     g_test_add_func("/rdma/flush", test_flush);
     g_test_add_func("/rdma/read-room", test_read_room);
+    g_test_add_func("/rdma/read-bound", test_read_bound);
     g_test_add_func("/rdma/read-over", test_read_over);
     g_test_add_func("/rdma/read-lies", test_read_lies);
     g_test_add_func("/rdma/malformed", test_malformed);

@@ -150,6 +150,21 @@ static void test_aenq(void)
     }
 }
 
+/* 3.2: the driver may give its vectors away with the first write. */
+static void test_reset_interrupts(void)
+{
+    Host *h = host_new(1);
+    unsigned before = h->irqs_forgotten;
+
+    reg_write(h, A_DEV_CTL, R_DEV_CTL_DEV_RESET_MASK);
+    g_assert_cmpuint(h->irqs_forgotten, ==, before + 1);
+    reg_write(h, A_DEV_CTL, 0);
+    g_assert_cmpuint(h->irqs_forgotten, ==, before + 1);
+    efa_core_reset(h->core);
+    g_assert_cmpuint(h->irqs_forgotten, ==, before + 2);
+    hosts_free();
+}
+
 /* 14, 2: told after the first reset that was completed, and from then on. */
 static void test_reset_finished(void)
 {
@@ -178,6 +193,7 @@ int main(int argc, char **argv)
     g_test_add_func("/setup/early-doorbell", test_early_doorbell);
     g_test_add_func("/setup/budget", test_budget);
     g_test_add_func("/setup/aenq", test_aenq);
+    g_test_add_func("/setup/reset-interrupts", test_reset_interrupts);
     g_test_add_func("/setup/reset-finished", test_reset_finished);
     return g_test_run();
 }

@@ -245,6 +245,29 @@ static void test_psn_wrap(void)
     lone_free(&l);
 }
 
+/* The window moves by more than its size: what is new is not taken for old. */
+static void test_una_jump(void)
+{
+    static const uint32_t jumps[] = {
+        EFA_SRD_WINDOW - 1, EFA_SRD_WINDOW, EFA_SRD_WINDOW + 1,
+        100 * EFA_SRD_WINDOW + 3, 0x7fffffff,
+    };
+    Lone l = lone_new(EFA_QP_TYPE_SRD);
+    unsigned i, j;
+
+    for (i = 0; i < G_N_ELEMENTS(jumps); i++) {
+        uint32_t base = l.psn;
+
+        for (j = 0; j < 20; j++) {
+            post(&l, j, 64);
+            g_assert_cmpint(ask(&l, request(&l, &j, 4)), ==, 0);
+            g_assert_cmpuint(cq_next(l.e->rcq).req_id, ==, j);
+        }
+        l.psn = l.una = base + jumps[i];
+    }
+    lone_free(&l);
+}
+
 static void test_requester_psn_wrap(void)
 {
     Lone l = lone_new(EFA_QP_TYPE_SRD);
@@ -663,6 +686,7 @@ int main(int argc, char **argv)
     g_test_add_func("/srd-responder/rnr", test_rnr);
     g_test_add_func("/srd-responder/reorder", test_reorder);
     g_test_add_func("/srd-responder/psn-wrap", test_psn_wrap);
+    g_test_add_func("/srd-responder/una-jump", test_una_jump);
     g_test_add_func("/srd-responder/requester-psn-wrap",
                     test_requester_psn_wrap);
     g_test_add_func("/srd-responder/contexts", test_contexts);
