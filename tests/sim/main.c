@@ -290,7 +290,10 @@ static struct {
     int64_t first, seeds, size;
     gboolean verbose, twice, self, bench, footprint, scale;
     char *faults, *defect;
-} cli = { .first = 1, .seeds = 1, .size = -1 };
+} cli = { .first = 1, .size = -1 };
+
+/* Enough to meet with each planted defect. */
+#define SELF_TEST_SEEDS 40
 
 static const GOptionEntry cli_entries[] = {
     { "nodes", 0, 0, G_OPTION_ARG_INT, &cli.nodes,
@@ -304,7 +307,7 @@ static const GOptionEntry cli_entries[] = {
     { "first-seed", 0, 0, G_OPTION_ARG_INT64, &cli.first,
       "the first seed (1)", "S" },
     { "seeds", 0, 0, G_OPTION_ARG_INT64, &cli.seeds,
-      "how many to play (1)", "COUNT" },
+      "how many to play (1; 40 for --self-test)", "COUNT" },
     { "faults", 0, 0, G_OPTION_ARG_STRING, &cli.faults,
       "none, mixed, or names of faults", "LIST" },
     { "twice", 0, 0, G_OPTION_ARG_NONE, &cli.twice,
@@ -347,7 +350,7 @@ static bool parse(int *argc, char ***argv)
     }
     if (cli.nodes < 0 || cli.nodes > 100000 ||
         cli.peers < 0 || cli.peers > 250 || cli.messages < 0 ||
-        cli.most < 0 || cli.least < 0 || cli.seeds < 1 ||
+        cli.most < 0 || cli.least < 0 || cli.seeds < 0 ||
         cli.size > EFA_MAX_MTU) {
         fprintf(stderr, "efa-sim: a number is out of range\n");
         return false;
@@ -359,7 +362,8 @@ static bool options_set(Options *opt)
 {
     *opt = (Options) {
         .nodes = cli.nodes, .peers = cli.peers, .messages = cli.messages,
-        .first_seed = cli.first, .seeds = cli.seeds, .size = cli.size,
+        .first_seed = cli.first, .size = cli.size,
+        .seeds = cli.seeds ? cli.seeds : cli.self ? SELF_TEST_SEEDS : 1,
         .most_mib = cli.most, .least_rate = cli.least,
         .verbose = cli.verbose,
     };

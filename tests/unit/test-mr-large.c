@@ -173,6 +173,11 @@ static void test_one_byte(void)
         g_assert_cmpuint(fetch(&v, key, cmd.iova, 2, got), ==, 5);
         g_assert_cmpuint(fetch(&v, key, cmd.iova - 1, 1, got), ==, 5);
         g_assert_cmpuint(dereg(v.h, key), ==, 0);
+        /* no byte at all is refused, whatever the number of pages says */
+        cmd.mr_length = 0;
+        for (cmd.page_num = 0; cmd.page_num < 3; cmd.page_num++) {
+            g_assert_cmpuint(admin_status(v.h, &cmd), ==, 5);
+        }
     }
     hosts_free();
 }
