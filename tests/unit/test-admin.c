@@ -306,6 +306,10 @@ static void test_bad_setup(void)
         { "vector 31 of 32", HOST_DMA_BASE + 0x10000, 0x00400020, 0x1f400020,
           false, true },
         { "no base", 0, 0x00400020, 0x00400020 },
+        { "base in mid-word", HOST_DMA_BASE + 0x10004, 0x00400020,
+          0x00400020 },
+        { "end beyond 48 bits", (1ull << 48) - 1024, 0x00400020,
+          0x00400020 },
         { "base beyond 48 bits", 1ull << 48, 0x00400020, 0x00400020 },
         { "base wraps", ~0xfffull, 0x00400020, 0x00400020 },
     };
@@ -338,6 +342,9 @@ static void test_bad_setup(void)
         }
         g_assert_cmpint(efa_native_guest_errors() == before, ==,
                         rows[i].works);
+        /* refused at once, not found out later */
+        g_assert_cmphex(reg_read(h, A_DEV_STS) & R_DEV_STS_FATAL_ERROR_MASK,
+                        ==, 0);
         hosts_free();
     }
 }

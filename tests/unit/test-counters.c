@@ -569,8 +569,11 @@ static void test_bad_commands(void)
     g_assert_cmpuint(attach(&other, p.a->qp, SEND), ==, 5);
     g_assert_cmpuint(admin_status(h, &att), ==, 5);
     att.attach_type = 0;
-    att.reserved[2] = 1;
-    g_assert_cmpuint(admin_status(h, &att), ==, 4);
+    for (i = 0; i < 3; i++) {
+        att.reserved[i] = 1;
+        g_assert_cmpuint(admin_status(h, &att), ==, 4);
+        att.reserved[i] = 0;
+    }
 
     for (i = 2; i < 1024; i++) {
         create(h, p.a->uar);

@@ -205,6 +205,8 @@ static void test_bad_requests(void)
     BAD(6, wqe.fast_reg.mr_length++);                   /* a page too many */
     BAD(6, wqe.fast_reg.iova = UINT64_MAX - 100);
     BAD(6, wqe.fast_reg.mr_length = UINT64_MAX);
+    BAD(6, wqe.fast_reg.iova = ~0xfffull;               /* wraps */
+           wqe.fast_reg.mr_length = 2 * HOST_PAGE);
     BAD(5, wqe.fast_reg.pbl = 1ull << 47);              /* not there */
     BAD(2, wqe.meta.length = 1);
     BAD(2, wqe.meta.ctrl1 |= R_TX_CTRL1_INLINE_MSG_MASK);
@@ -238,6 +240,12 @@ static void test_owner(void)
     g_assert_cmpuint(alloc_mr(f.h, user->pd, 1, &key), ==, 0);
     sq_post(user->qp, &wqe);
     g_assert_cmpuint(cq_next(user->scq).status, ==, 5);
+    /* nor can he take it away */
+    g_assert_cmpuint(run(&f, &wqe), ==, 0);
+    wqe = fast_wqe(EFA_IO_FAST_INV, 2, f.key);
+    sq_post(user->qp, &wqe);
+    g_assert_cmpuint(cq_next(user->scq).status, ==, 5);
+    g_assert_cmpuint(write_to(&f, f.key, 0, 8), ==, 0);
     hosts_free();
 }
 

@@ -206,6 +206,24 @@ static void test_ah_and_fast_reg(void)
     hosts_free();
 }
 
+/* A number in another PD's request names no handle, then or later. */
+static void test_ah_of_another(void)
+{
+    Host *h = host_new(1);
+    End *e = end_new(h, EFA_QP_TYPE_SRD), *other;
+    uint16_t ah = create_ah_ok(h, e->pd, test_gid(2));
+    EfaIoTxWqe wqe = wqe_send(3, ah, 1);
+
+    other = end_new(h, EFA_QP_TYPE_SRD);
+    g_assert_cmpuint(qp_to(other->qp, EFA_QP_STATE_SQD), ==, 0);
+    sq_post(other->qp, &wqe);
+    g_assert_cmpuint(destroy_ah(h, e->pd, ah), ==, 0);
+    assert_cq_empty(other->scq);
+    g_assert_cmpuint(qp_to(other->qp, EFA_QP_STATE_RTS), ==, 0);
+    g_assert_cmpuint(cq_next(other->scq).status, ==, 4);
+    hosts_free();
+}
+
 /* Datagrams that found no room: flushed with their handle, or their QP. */
 static void test_datagrams(void)
 {
@@ -516,6 +534,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/in-flight/ah", test_ah);
     g_test_add_func("/in-flight/ah-and-fast-reg", test_ah_and_fast_reg);
+    g_test_add_func("/in-flight/ah-of-another", test_ah_of_another);
     g_test_add_func("/in-flight/datagrams", test_datagrams);
     g_test_add_func("/in-flight/ah-of-responder", test_ah_of_responder);
     g_test_add_func("/in-flight/waiting-turn", test_waiting_turn);

@@ -125,6 +125,17 @@ static void test_no_doorbells(void)
     }
     assert_cq_empty(t.cq[0]);
     g_assert_cmpint(eq_take(t.eq), ==, -1);
+    /* a queue pair that has no such queue */
+    {
+        Qp *qp = create_qp_ok(t.h, t.e[0]->pd, t.e[0]->uar,
+                              EFA_QP_TYPE_SRD, t.cq[0], t.cq[0], 16, 0);
+
+        qp_to_rts(qp);
+        before = bad_doorbells(t.h);
+        db_write(t.h, qp->rq_db, 1);
+        g_assert_cmpuint(bad_doorbells(t.h), ==, before + 1);
+        g_assert_cmpuint(qp_query(qp).qp_state, ==, EFA_QP_STATE_RTS);
+    }
     before = bad_doorbells(t.h);
     reg_write(t.h, A_EQ_DB, (t.eq->eqn + 1) | R_EQ_DB_ARM_MASK);
     reg_write(t.h, A_AENQ_CONS_DB, 1);

@@ -46,7 +46,7 @@ static void test_early_doorbell(void)
     unsigned i;
 
     h->aq = h->acq = HOST_DMA_BASE;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         unsigned errors = efa_native_guest_errors();
         uint64_t bad = h->core->stats.bad_doorbells;
 
@@ -55,11 +55,16 @@ static void test_early_doorbell(void)
         g_assert_false(h->dma_seen);
         g_assert_cmpuint(efa_native_guest_errors(), ==, errors + 1);
         g_assert_cmpuint(h->core->stats.bad_doorbells, ==, bad + 1);
+        g_assert_cmphex(efa_core_reg_read(h->core, A_DEV_STS, 4) &
+                        R_DEV_STS_FATAL_ERROR_MASK, ==, 0);
+        /* one of the two is not enough, whichever it is */
+        efa_core_reset(h->core);
         if (i == 0) {
             reg_write_pair(h, A_AQ_BASE_LO, HOST_DMA_BASE);
             reg_write(h, A_AQ_CAPS, 64 << 16 | AQ_DEPTH);
-        } else {
-            efa_core_reset(h->core);
+        } else if (i == 1) {
+            reg_write_pair(h, A_ACQ_BASE_LO, HOST_DMA_BASE);
+            reg_write(h, A_ACQ_CAPS, 64 << 16 | AQ_DEPTH);
         }
     }
     /* what was rung then is not remembered */
@@ -101,6 +106,39 @@ static void test_budget(void)
     hosts_free();
 }
 
+/* The same by the length of page lists: one command may be many. */
+static void test_page_budget(void)
+{
+    const uint32_t pages = EFA_ADMIN_PAGES + 1;
+    Host *h = host_new(1);
+    EfaRegMrCmd cmd = mr_cmd(alloc_pd_ok(h), 0x1000, pages * 4096ull, 0);
+    uint64_t at = host_alloc(h, pages * 8ull, 4096), *list = host_ptr(h, at);
+    EfaAcqEntry cqe;
+    unsigned i;
+
+    for (i = 0; i < pages; i++) {
+        list[i] = i * 4096ull;
+    }
+    cmd.pbl = (EfaCtrlBuffInfo) { pages * 8, at, at >> 32 };
+    cmd.common.flags = R_AQ_COMMON_CTRL_DATA_MASK;
+    for (i = 0; i < 3; i++) {
+        EfaAqEntry entry;
+
+        memcpy(&entry, &cmd, sizeof(entry));
+        aq_put(h, &entry);
+    }
+    aq_ring(h);
+    g_assert_true(acq_take(h, &cqe));
+    g_assert_cmpuint(cqe.status, ==, 0);
+    g_assert_false(acq_take(h, &cqe));
+    settle();
+    for (i = 1; i < 3; i++) {
+        g_assert_true(acq_take(h, &cqe));
+        g_assert_cmpuint(cqe.status, ==, 0);
+    }
+    hosts_free();
+}
+
 /* An AENQ that is refused gets no event; commands are none the worse. */
 static void test_aenq(void)
 {
@@ -120,7 +158,9 @@ static void test_aenq(void)
         { "vector 32 of 32", HOST_DMA_BASE + 0x10000, 0x20400010 },
         { "vector 31 of 32", HOST_DMA_BASE + 0x10000, 0x1f400010, true },
         { "no base", 0, 0x00400010 },
+        { "base in mid-word", HOST_DMA_BASE + 0x10004, 0x00400010 },
         { "base beyond 48 bits", 1ull << 48, 0x00400010 },
+        { "end beyond 48 bits", (1ull << 48) - 512, 0x00400010 },
         { "base wraps", ~0xfffull, 0x00400010 },
     };
     unsigned i;
@@ -145,6 +185,7 @@ static void test_aenq(void)
             g_error("%s: %s", rows[i].name,
                     h->dma_seen ? "works" : "does not work");
         }
+        g_assert_cmpint(h->core->aenq.live, ==, rows[i].works);
         alloc_pd_ok(h);
         hosts_free();
     }
@@ -192,6 +233,7 @@ int main(int argc, char **argv)
     g_test_add_func("/setup/counter-jump", test_counter_jump);
     g_test_add_func("/setup/early-doorbell", test_early_doorbell);
     g_test_add_func("/setup/budget", test_budget);
+    g_test_add_func("/setup/page-budget", test_page_budget);
     g_test_add_func("/setup/aenq", test_aenq);
     g_test_add_func("/setup/reset-interrupts", test_reset_interrupts);
     g_test_add_func("/setup/reset-finished", test_reset_finished);

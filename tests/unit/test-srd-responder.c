@@ -412,6 +412,14 @@ static void test_type_mismatch(void)
 
     post(&l, 1, 100);
     g_assert_cmpint(ask(&l, request(&l, "abc", 3)), ==, 18);
+    /* nor is there RDMA by datagram */
+    p = request(&l, "abc", 3);
+    p->hdr.type = EFA_PKT_UD;
+    p->hdr.opcode = EFA_IO_RDMA_WRITE;
+    g_assert_cmpint(ask(&l, p), ==, -1);
+    assert_cq_empty(l.e->rcq);
+    g_assert_cmpuint(stat_get(l.e->h, EFA_ADMIN_GET_STATS_TYPE_BASIC,
+                              ST_RX_DROPS), ==, 1);
     lone_free(&l);
 
     l = lone_new(EFA_QP_TYPE_SRD);
