@@ -250,6 +250,26 @@ static void test_inline_write_off(void)
     hosts_free();
 }
 
+/* 6.2: a size as soon as there is one of the two operations */
+static void test_rdma_size(void)
+{
+    unsigned ops;
+
+    for (ops = 0; ops < 4; ops++) {
+        EfaConfig cfg = test_config(1);
+        EfaDeviceAttr attr;
+        Host *h;
+
+        cfg.rdma_read = ops & 1 ? ON_OFF_AUTO_ON : ON_OFF_AUTO_OFF;
+        cfg.rdma_write = ops & 2 ? ON_OFF_AUTO_ON : ON_OFF_AUTO_OFF;
+        cfg.max_rdma_size = 1 << 20;
+        h = host_new_cfg(&cfg);
+        get_feature(h, EFA_ADMIN_DEVICE_ATTR, &attr, sizeof(attr));
+        g_assert_cmpuint(attr.max_rdma_size, ==, ops ? 1 << 20 : 0);
+        hosts_free();
+    }
+}
+
 /* 13.2, REG_MR: permissions are those of the operations that there are */
 static void test_permissions(void)
 {
@@ -420,6 +440,7 @@ int main(int argc, char **argv)
     g_test_add_func("/properties/counter-limits", test_counter_limits);
     g_test_add_func("/properties/wqe-limits", test_wqe_limits);
     g_test_add_func("/properties/inline-write-off", test_inline_write_off);
+    g_test_add_func("/properties/rdma-size", test_rdma_size);
     g_test_add_func("/properties/permissions", test_permissions);
     g_test_add_func("/properties/wqe-sizes", test_wqe_sizes);
     g_test_add_func("/properties/depths", test_depths);
