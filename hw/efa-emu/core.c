@@ -357,14 +357,44 @@ bool efa_core_pending(EfaCore *core)
            core->fabric->ops->pending(core->fabric);
 }
 
+/* A stopped core writes no events: what has changed is told later. */
+static void efa_tell_link(EfaCore *core)
+{
+    if (core->running && core->link_was_down != core->link_down) {
+        core->link_was_down = core->link_down;
+        efa_aenq_post(core, EFA_ADMIN_NOTIFICATION,
+                      core->link_down ? EFA_SYNDROME_LINK_DOWN
+                                      : EFA_SYNDROME_LINK_UP);
+    }
+}
+
 void efa_core_set_running(EfaCore *core, bool running)
 {
     efa_core_lock(core);
     qatomic_set(&core->running, running);
     if (running) {
+        efa_tell_link(core);
         efa_defer(core);
     }
     efa_core_unlock(core);
+}
+
+void efa_core_set_link(EfaCore *core, bool up)
+{
+    efa_core_lock(core);
+    core->link_down = !up;
+    efa_tell_link(core);
+    efa_core_unlock(core);
+}
+
+bool efa_core_link(EfaCore *core)
+{
+    bool up;
+
+    efa_core_lock(core);
+    up = !core->link_down;
+    efa_core_unlock(core);
+    return up;
 }
 
 bool efa_core_set_impair(EfaCore *core, const EfaImpair *impair,

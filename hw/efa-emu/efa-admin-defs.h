@@ -552,9 +552,13 @@ typedef enum EfaAenqGroup {
     EFA_ADMIN_KEEP_ALIVE    = 4,
 } EfaAenqGroup;
 
-/* Syndromes of WARNING: the public headers name none. */
+/* Syndromes: the public headers name none. */
 enum {
+    /* of WARNING */
     EFA_SYNDROME_UNRESPONSIVE = 1,  /* a peer was given up */
+    /* of NOTIFICATION */
+    EFA_SYNDROME_LINK_DOWN = 1,
+    EFA_SYNDROME_LINK_UP = 2,
 };
 
 #define EFA_AENQ_SUPPORTED_GROUPS \

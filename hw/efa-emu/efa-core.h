@@ -104,6 +104,13 @@ void efa_core_get_impair(EfaCore *core, EfaImpair *impair);
 EfaImpairStats efa_core_impair_stats(EfaCore *core);
 
 /*
+ * The cable: while it is out, every packet is lost, in and out and to
+ * ourselves. The driver is told of each change; a reset changes nothing.
+ */
+void efa_core_set_link(EfaCore *core, bool up);
+bool efa_core_link(EfaCore *core);
+
+/*
  * Do deferred work: packets, timers, send queues. Bounded; true if some is
  * left and the caller should come back soon.
  */

@@ -324,6 +324,8 @@ struct EfaCore {
     uint64_t admin_pages;   /* page addresses this pass has walked */
     bool irq_while_masked;
     uint32_t aenq_groups;
+    bool link_down;
+    bool link_was_down;     /* as the driver was told */
     int64_t keep_alive_at;
     EfaHostInfo host_info;
 

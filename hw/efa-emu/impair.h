@@ -72,6 +72,7 @@ typedef struct EfaImpair {
     X(delayed, "delayed")               /* by delay, jitter or rate */  \
     X(discarded, "discarded")           /* held when link or device ended */ \
     X(checksum_drops, "checksum-drops") /* received damaged */          \
+    X(unplugged, "unplugged")           /* the link was off */          \
     X(held, "held")                     /* just now */
 
 typedef struct EfaImpairStats {

@@ -71,6 +71,11 @@ void efa_net_cancel(EfaCore *core, EfaPeer *peer)
 
 void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len)
 {
+    if (core->link_down) {
+        core->impair.stats.unplugged++;
+        efa_net_cancel(core, peer);
+        return;
+    }
     core->stats.tx_pkts++;
     core->stats.tx_bytes += len;
     if (core->fabric->checksum) {
@@ -89,6 +94,10 @@ void efa_net_commit(EfaCore *core, EfaPeer *peer, size_t len)
 bool efa_net_pass(EfaCore *core, EfaPeer *peer, const uint8_t *data,
                   size_t len)
 {
+    if (core->link_down) {
+        core->impair.stats.unplugged++;
+        return true;
+    }
     if (peer->is_self) {
         EfaLoopPkt *pkt = efa_net_loop_new(core, len);
 
@@ -279,6 +288,10 @@ static void efa_net_input(EfaCore *core, EfaPeer *peer, const uint8_t *data,
 {
     EfaPktHdr hdr;
 
+    if (core->link_down) {
+        core->impair.stats.unplugged++;
+        return;
+    }
     if (core->impair.on && efa_impair_blocks_input(core, peer, len)) {
         return;
     }
