@@ -21,6 +21,7 @@
 #include "qapi/visitor.h"
 #include "block/aio-wait.h"
 #include "hw/pci/msix.h"
+#include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
 #include "hw/qdev-properties.h"
 #include "hw/resettable.h"
@@ -575,6 +576,10 @@ static void efa_realize(PCIDevice *pdev, Error **errp)
         if (pcie_endpoint_cap_init(pdev, EFA_PCIE_CAP) < 0) {
             error_setg(errp, "cannot add the PCI Express capability");
             return;
+        }
+        if (!pci_bus_is_root(pci_get_bus(pdev))) {
+            pcie_cap_fill_link_ep_usp(pdev, QEMU_PCI_EXP_LNK_X8,
+                                      QEMU_PCI_EXP_LNK_16GT);
         }
         pcie_cap_flr_init(pdev);
     }

@@ -49,6 +49,16 @@ static void check_capabilities(Efa *e)
     g_assert_cmpuint(pba, <, EFA_REG_BAR_SIZE);
 }
 
+/* Behind a port: 8 lanes of 16 GT/s, as far as software looks for it. */
+static void check_link(Efa *e)
+{
+    unsigned exp = pci_capability(e->vm, e->at, PCI_CAP_ID_EXP);
+
+    g_assert_cmpuint(pci_load(e->vm, e->at, exp + 2, 2) >> 4 & 15, ==, 0);
+    g_assert_cmphex(pci_load(e->vm, e->at, exp + 12, 4) & 0x3ff, ==, 0x84);
+    g_assert_cmphex(pci_load(e->vm, e->at, exp + 18, 2) & 0x3ff, ==, 0x84);
+}
+
 static void check_bars(Efa *e, unsigned generation)
 {
     const uint32_t type[] = { MEM_64, 0, MEM_64 | MEM_PREFETCH, 0, MEM_64 };
@@ -444,6 +454,7 @@ static void test_hotplug(void)
         g_assert_nonnull(strstr(full, ".sock"));
         e = efa_new(vm, behind_port, 0);
         check_identity(e, 2);
+        check_link(e);
         /* the last device's leavings */
         vm_write(vm, e->mem, zeros, sizeof(zeros));
         efa_probe(e);
