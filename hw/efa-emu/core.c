@@ -426,6 +426,25 @@ EfaImpairStats efa_core_impair_stats(EfaCore *core)
     return stats;
 }
 
+EfaDriverInfo efa_core_driver_info(EfaCore *core)
+{
+    EfaDriverInfo info = { };
+    EfaHostInfo host;
+
+    efa_core_lock(core);
+    host = core->host_info;
+    efa_core_unlock(core);
+    memcpy(info.os, host.os_dist_str, sizeof(host.os_dist_str));
+    memcpy(info.kernel, host.kernel_ver_str, sizeof(host.kernel_ver_str));
+    info.os_type = le32_to_cpu(host.os_type);
+    info.kernel_version = le32_to_cpu(host.kernel_ver);
+    info.driver_version = le32_to_cpu(host.driver_ver);
+    info.bdf = le16_to_cpu(host.bdf);
+    info.spec_version = le16_to_cpu(host.spec_ver);
+    info.flags = le32_to_cpu(host.flags);
+    return info;
+}
+
 void efa_core_dma_changed(EfaCore *core)
 {
     efa_core_lock(core);

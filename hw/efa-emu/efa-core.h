@@ -20,6 +20,18 @@
 
 typedef struct EfaCore EfaCore;
 
+/* What the driver has told of itself and its machine; zeros until it has. */
+typedef struct EfaDriverInfo {
+    char os[129];               /* both strings end with a zero */
+    char kernel[33];
+    uint32_t os_type;           /* 0: Linux */
+    uint32_t kernel_version;
+    uint32_t driver_version;
+    uint16_t bdf;
+    uint16_t spec_version;
+    uint32_t flags;
+} EfaDriverInfo;
+
 /*
  * Copy so that other processors see the bytes in ascending order, each 8 or 4
  * aligned ones at once: software polls data that the device writes (data path
@@ -109,6 +121,9 @@ EfaImpairStats efa_core_impair_stats(EfaCore *core);
  */
 void efa_core_set_link(EfaCore *core, bool up);
 bool efa_core_link(EfaCore *core);
+
+/* Of the device's present life: a reset forgets it. */
+EfaDriverInfo efa_core_driver_info(EfaCore *core);
 
 /*
  * Do deferred work: packets, timers, send queues. Bounded; true if some is

@@ -80,23 +80,32 @@ static ssize_t efa_netdev_receive(NetClientState *nc, const uint8_t *frame,
     return efa_fabric_netdev_input(n->fabric, frame, len) ? len : 0;
 }
 
+static void efa_netdev_link_changed(NetClientState *nc)
+{
+    EfaNetdev *n = qemu_get_nic_opaque(nc);
+
+    efa_core_set_link(n->core, !nc->link_down);
+}
+
 static NetClientInfo efa_netdev_info = {
     .type = NET_CLIENT_DRIVER_NIC,
     .size = sizeof(NICState),
     .can_receive = efa_netdev_can_receive,
     .receive = efa_netdev_receive,
+    .link_status_changed = efa_netdev_link_changed,
 };
 
 /* ---- life ---- */
 
 EfaNetdev *efa_netdev_new(NICConf *conf, const EfaGid *gid, uint32_t path_mtu,
-                          void *core, void (*wake)(void *opaque),
+                          EfaCore *core, void (*wake)(void *opaque),
                           void *opaque)
 {
     EfaNetdev *n = g_new0(EfaNetdev, 1);
     EfaMac mac;
 
     n->conf = conf;
+    n->core = core;
     n->wake = wake;
     n->opaque = opaque;
     n->fabric = efa_fabric_netdev_new(gid, path_mtu, &efa_netdev_ops, n,
@@ -111,6 +120,13 @@ void efa_netdev_plug(EfaNetdev *n, DeviceState *dev)
     n->nic = qemu_new_nic(&efa_netdev_info, n->conf, "efa", dev->id,
                           &dev->mem_reentrancy_guard, n);
     qemu_format_nic_info_str(qemu_get_queue(n->nic), n->conf->macaddr.a);
+}
+
+void efa_netdev_set_link(EfaNetdev *n, bool up)
+{
+    if (n && n->nic) {
+        qemu_get_queue(n->nic)->link_down = !up;
+    }
 }
 
 void efa_netdev_unplug(EfaNetdev *n)

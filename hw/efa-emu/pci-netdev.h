@@ -7,6 +7,7 @@
 #define HW_EFA_PCI_NETDEV_H
 
 #include "net/net.h"
+#include "efa-core.h"
 #include "fabric-netdev.h"
 
 /*
@@ -17,6 +18,7 @@ typedef struct EfaNetdev {
     EfaFabric *fabric;      /* owned by the core */
     NICConf *conf;
     NICState *nic;
+    EfaCore *core;
     void (*wake)(void *opaque);     /* have the device's work done soon */
     void *opaque;
     unsigned inside;        /* the core, on this thread */
@@ -24,10 +26,12 @@ typedef struct EfaNetdev {
 
 /* @path_mtu has been checked. The fabric is to be given to @core. */
 EfaNetdev *efa_netdev_new(NICConf *conf, const EfaGid *gid, uint32_t path_mtu,
-                          void *core, void (*wake)(void *opaque),
+                          EfaCore *core, void (*wake)(void *opaque),
                           void *opaque);
 /* Plug @dev in: from now on frames may come. */
 void efa_netdev_plug(EfaNetdev *n, DeviceState *dev);
+/* What the network layer, and its monitor commands, take the link to be. */
+void efa_netdev_set_link(EfaNetdev *n, bool up);
 /* Unplug it; the fabric stays usable and reaches nobody. @n may be NULL. */
 void efa_netdev_unplug(EfaNetdev *n);
 /* When the core and its fabric are gone. @n may be NULL. */

@@ -32,6 +32,7 @@
 #include "efa-osdep.h"
 #include "efa-core.h"
 #include "pci-impair.h"
+#include "pci-info.h"
 #include "pci-netdev.h"
 
 #define TYPE_EFA "efa"
@@ -74,6 +75,7 @@ struct EfaState {
     uint32_t path_mtu;
     uint32_t poll_ns;
     EfaImpair impair;           /* until there is a core */
+    bool link_down;             /* likewise */
 };
 
 /* ---- what the core asks of its host ---- */
@@ -521,6 +523,7 @@ static bool efa_init_threads(EfaState *s, Error **errp)
     }
     if (s->netdev) {
         efa_netdev_plug(s->netdev, dev);
+        efa_netdev_set_link(s->netdev, efa_core_link(s->core));
     }
     s->vmstate = qemu_add_vm_change_state_handler(efa_vm_state, s);
     efa_set_running(s, runstate_is_running());
@@ -589,6 +592,7 @@ static void efa_realize(PCIDevice *pdev, Error **errp)
     s->core = efa_core_new(&s->cfg, &efa_host_ops, s,
                            memory_region_get_ram_ptr(&s->llq));
     efa_core_set_impair(s->core, &s->impair, NULL);     /* checked before */
+    efa_core_set_link(s->core, !s->link_down);
     if (!efa_init_fabric(s, errp) || !efa_init_threads(s, errp)) {
         efa_cleanup(s);
     }
@@ -658,6 +662,36 @@ static void efa_get_impair_stats(Object *obj, Visitor *v, const char *name,
     efa_impair_stats_visit(v, name, &stats, errp);
 }
 
+static void efa_get_host_info(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    EfaDriverInfo info = { };
+
+    if (s->core) {
+        info = efa_core_driver_info(s->core);
+    }
+    efa_driver_info_visit(v, name, &info, errp);
+}
+
+static bool efa_get_link(Object *obj, Error **errp)
+{
+    EfaState *s = EFA(obj);
+
+    return s->core ? efa_core_link(s->core) : !s->link_down;
+}
+
+static void efa_set_link(Object *obj, bool up, Error **errp)
+{
+    EfaState *s = EFA(obj);
+
+    s->link_down = !up;
+    if (s->core) {
+        efa_core_set_link(s->core, up);
+        efa_netdev_set_link(s->netdev, up);
+    }
+}
+
 /* A device with peers cannot move: they hold its memory. */
 static const VMStateDescription efa_vmstate = {
     .name = TYPE_EFA,
@@ -715,6 +749,12 @@ static const struct {
     { "impair", "What the network does to packets sent, a list of rules such "
       "as [{'loss': 5, 'delay-us': 100}]; see docs/impair.md" },
     { "impair-stats", "What it has done, in packets" },
+    { "link", "The cable is plugged in; off: every packet is lost, in and out, "
+      "and the driver gets an event (NOTIFICATION, syndrome 1; 2 when it is on "
+      "again). May be set at any time; set_link of a netdev does the same" },
+    { "host-info", "What the driver has told of itself and its machine: os, "
+      "os-type, kernel, kernel-version, driver-version, bdf, spec-version, "
+      "flags; empty until it has" },
     { "poll-ns", "How long the device's thread looks for packets before it "
       "sleeps; without effect with netdev" },
 };
@@ -741,6 +781,11 @@ static void efa_class_init(ObjectClass *klass, void *data)
                               efa_get_impair, efa_set_impair, NULL, NULL);
     object_class_property_add(klass, "impair-stats", "EfaImpairStats",
                               efa_get_impair_stats, NULL, NULL, NULL);
+    object_class_property_add(klass, "host-info", "EfaDriverInfo",
+                              efa_get_host_info, NULL, NULL, NULL);
+    object_property_set_default_bool(
+        object_class_property_add_bool(klass, "link", efa_get_link,
+                                       efa_set_link), true);
     for (i = 0; i < ARRAY_SIZE(efa_descriptions); i++) {
         object_class_property_set_description(klass, efa_descriptions[i].name,
                                               efa_descriptions[i].description);

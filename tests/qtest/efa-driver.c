@@ -535,3 +535,48 @@ void end_send(End *end, uint16_t req_id, uint16_t ah, uint16_t dest_qpn,
              end->sq_pc % SQ_DEPTH * EFA_IO_WQE_SIZE, &wqe, EFA_IO_WQE_SIZE);
     doorbell(end->e, end->sq_db, ++end->sq_pc);
 }
+
+/* ---- properties ---- */
+
+char *prop_qmp(Vm *vm, const char *command, const char *property,
+               const char *value)
+{
+    g_autofree char *args = g_strdup_printf(
+        "\"path\": \"/machine/peripheral/efa0\", \"property\": \"%s\"%s%s",
+        property, value ? ", \"value\": " : "", value ? value : "");
+
+    return vm_qmp(vm, command, args);
+}
+
+void prop_set(Vm *vm, const char *property, const char *value)
+{
+    g_autofree char *reply = prop_qmp(vm, "qom-set", property, value);
+
+    if (!g_str_has_prefix(reply, "{\"return\"")) {
+        g_error("%s = %s: %s", property, value, reply);
+    }
+}
+
+char *prop_get(Vm *vm, const char *property)
+{
+    g_autofree char *reply = prop_qmp(vm, "qom-get", property, NULL);
+    static const char head[] = "{\"return\": ";
+
+    if (!g_str_has_prefix(reply, head)) {
+        g_error("%s: %s", property, reply);
+    }
+    g_strchomp(reply);
+    g_assert_cmpint(reply[strlen(reply) - 1], ==, '}');
+    return g_strndup(reply + strlen(head), strlen(reply) - strlen(head) - 1);
+}
+
+void prop_assert_has(Vm *vm, const char *property, const char *const *words)
+{
+    g_autofree char *value = prop_get(vm, property);
+
+    for (; *words; words++) {
+        if (!strstr(value, *words)) {
+            g_error("no '%s' in %s: %s", *words, property, value);
+        }
+    }
+}

@@ -161,4 +161,15 @@ void end_recv(End *end, uint16_t req_id);
 void end_send(End *end, uint16_t req_id, uint16_t ah, uint16_t dest_qpn,
               uint32_t len);
 
+/* ---- properties of the device whose id is efa0 ---- */
+/* The monitor's reply; @value as JSON, or NULL. */
+char *prop_qmp(Vm *vm, const char *command, const char *property,
+               const char *value);
+void prop_set(Vm *vm, const char *property, const char *value);
+char *prop_get(Vm *vm, const char *property);   /* as JSON */
+/* @property, as JSON, has all of these words in it. */
+#define PROP_HAS(vm, property, ...) \
+    prop_assert_has(vm, property, (const char *const[]) { __VA_ARGS__, NULL })
+void prop_assert_has(Vm *vm, const char *property, const char *const *words);
+
 #endif /* EFA_TEST_DRIVER_H */

@@ -8,57 +8,15 @@
 #define DEVICE  "-device efa,id=efa0,addr=4,gid=fe80::1"
 #define MSEC    (1000 * 1000ll)
 
-static char *qom(Vm *vm, const char *command, const char *property,
-                 const char *value)
-{
-    g_autofree char *args = g_strdup_printf(
-        "\"path\": \"/machine/peripheral/efa0\", \"property\": \"%s\"%s%s",
-        property, value ? ", \"value\": " : "", value ? value : "");
-
-    return vm_qmp(vm, command, args);
-}
-
 static void set(Vm *vm, const char *value)
 {
-    g_autofree char *reply = qom(vm, "qom-set", "impair", value);
-
-    if (!g_str_has_prefix(reply, "{\"return\"")) {
-        g_error("impair = %s: %s", value, reply);
-    }
+    prop_set(vm, "impair", value);
 }
-
-/* What qom-get returns, as JSON. */
-static char *get(Vm *vm, const char *property)
-{
-    g_autofree char *reply = qom(vm, "qom-get", property, NULL);
-    static const char head[] = "{\"return\": ";
-
-    if (!g_str_has_prefix(reply, head)) {
-        g_error("%s: %s", property, reply);
-    }
-    g_strchomp(reply);
-    g_assert_cmpint(reply[strlen(reply) - 1], ==, '}');
-    return g_strndup(reply + strlen(head), strlen(reply) - strlen(head) - 1);
-}
-
-static void assert_get(Vm *vm, const char *property, const char *const *words)
-{
-    g_autofree char *value = get(vm, property);
-
-    for (; *words; words++) {
-        if (!strstr(value, *words)) {
-            g_error("no '%s' in %s: %s", *words, property, value);
-        }
-    }
-}
-
-#define HAS(vm, property, ...) \
-    assert_get(vm, property, (const char *const[]) { __VA_ARGS__, NULL })
 
 static void refused(Vm *vm, const char *value, const char *word,
                     const char *word2)
 {
-    g_autofree char *reply = qom(vm, "qom-set", "impair", value);
+    g_autofree char *reply = prop_qmp(vm, "qom-set", "impair", value);
 
     if (!g_str_has_prefix(reply, "{\"error\"") || !strstr(reply, word) ||
         !strstr(reply, word2)) {
@@ -72,26 +30,26 @@ static void test_round_trip(void)
     Vm *vm = vm_start(DEVICE);
     g_autofree char *first = NULL, *second = NULL, *none = NULL;
 
-    none = get(vm, "impair");
+    none = prop_get(vm, "impair");
     g_assert_cmpstr(none, ==, "[]");
     set(vm, "[{\"loss\": 5, \"duplicate\": 1.5, \"reorder\": 25, "
         "\"reorder-us\": 300, \"seed\": 7}, {\"peer\": \"fe80::2\", "
         "\"partition\": \"both\"}, {\"peer\": \"fe80::3\", \"corrupt\": 0.1, "
         "\"delay-us\": 100, \"jitter-us\": 50, \"rate-mbps\": 1000, "
         "\"limit\": 64}]");
-    HAS(vm, "impair", "\"loss\": 5", "\"duplicate\": 1.5", "\"reorder\": 25",
+    PROP_HAS(vm, "impair", "\"loss\": 5", "\"duplicate\": 1.5", "\"reorder\": 25",
         "\"reorder-us\": 300", "\"seed\": 7", "\"peer\": \"fe80::2\"",
         "\"partition\": \"both\"", "\"partition\": \"none\"",
         "\"peer\": \"fe80::3\"", "\"corrupt\": 0.1", "\"delay-us\": 100",
         "\"jitter-us\": 50", "\"rate-mbps\": 1000", "\"limit\": 64",
         "\"limit\": 1000");
-    first = get(vm, "impair");
+    first = prop_get(vm, "impair");
     set(vm, "[]");
     g_free(none);
-    none = get(vm, "impair");
+    none = prop_get(vm, "impair");
     g_assert_cmpstr(none, ==, "[]");
     set(vm, first);
-    second = get(vm, "impair");
+    second = prop_get(vm, "impair");
     g_assert_cmpstr(first, ==, second);
     vm_stop(vm);
 }
@@ -102,7 +60,7 @@ static void test_errors(void)
     g_autofree char *before = NULL, *after = NULL, *reply = NULL;
 
     set(vm, "[{\"loss\": 5}]");
-    before = get(vm, "impair");
+    before = prop_get(vm, "impair");
     refused(vm, "[{\"los\": 5}]", "los", "unexpected");
     refused(vm, "[{\"loss\": 101}]", "loss=101", "0 to 100");
     refused(vm, "[{}, {\"peer\": \"fe80::2\", \"limit\": 0}]",
@@ -116,9 +74,9 @@ static void test_errors(void)
     refused(vm, "{\"loss\": 5}", "impair", "array");
     refused(vm, "[5]", "impair", "object");
     refused(vm, "[{\"loss\": 1}, {\"loss\": 2}]", "rule 1", "all peers");
-    after = get(vm, "impair");
+    after = prop_get(vm, "impair");
     g_assert_cmpstr(before, ==, after);
-    reply = qom(vm, "qom-set", "impair-stats", "{}");
+    reply = prop_qmp(vm, "qom-set", "impair-stats", "{}");
     g_assert_true(g_str_has_prefix(reply, "{\"error\""));
     vm_stop(vm);
 }
@@ -131,7 +89,7 @@ static void test_start(void)
                       "{\"peer\": \"fe80::2\", \"rate-mbps\": 10}]}'");
     g_autofree char *said = NULL;
 
-    HAS(vm, "impair", "\"loss\": 5", "\"peer\": \"fe80::2\"",
+    PROP_HAS(vm, "impair", "\"loss\": 5", "\"peer\": \"fe80::2\"",
         "\"rate-mbps\": 10");
     vm_stop(vm);
     g_assert_cmpint(vm_run(&said, "-device '{\"driver\": \"efa\", "
@@ -154,25 +112,25 @@ static void test_at_work(void)
     set(vm, "[{\"delay-us\": 1000}]");
     end_recv(&end, 1);
     end_send(&end, 2, ah, end.qpn, 100);
-    HAS(vm, "impair-stats", "\"held\": 1", "\"delayed\": 1", "\"lost\": 0");
+    PROP_HAS(vm, "impair-stats", "\"held\": 1", "\"delayed\": 1", "\"lost\": 0");
     efa_settle(e);
     g_assert_false(cq_poll(e, &end.rcq, &c));
     /* there, and back again */
     vm_clock_step(vm, MSEC);
     g_assert_cmpuint(cq_next(e, &end.rcq).status, ==, 0);
     wait_until(({
-        g_autofree char *stats = get(vm, "impair-stats");
+        g_autofree char *stats = prop_get(vm, "impair-stats");
         strstr(stats, "\"delayed\": 2") != NULL;
     }));
     vm_clock_step(vm, MSEC);
     g_assert_cmpuint(cq_next(e, &end.scq).status, ==, 0);
-    HAS(vm, "impair-stats", "\"held\": 0");
+    PROP_HAS(vm, "impair-stats", "\"held\": 0");
 
     /* clearing sets free what is held */
     set(vm, "[{\"delay-us\": 10000000}]");
     end_recv(&end, 3);
     end_send(&end, 4, ah, end.qpn, 100);
-    HAS(vm, "impair-stats", "\"held\": 1");
+    PROP_HAS(vm, "impair-stats", "\"held\": 1");
     set(vm, "[]");
     g_assert_cmpuint(cq_next(e, &end.rcq).status, ==, 0);
     g_assert_cmpuint(cq_next(e, &end.scq).status, ==, 0);

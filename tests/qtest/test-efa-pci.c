@@ -390,7 +390,7 @@ static void test_help(void)
         "rdma-write", "data-polling-128", "unsolicited-write-recv",
         "wide-wqe", "inline-write", "sq-64-bit-req-id", "event-counters",
         "ext-mem-cq", "service-levels", "network-stats", "feature-mismatch",
-        "known-peer", "fast-reg", "unique-ah",
+        "known-peer", "fast-reg", "unique-ah", "link", "host-info",
     };
     /* PCI devices have these anyway */
     static const char *const inherited =
