@@ -29,6 +29,8 @@ typedef struct Vm Vm;
 Vm *vm_start(const char *args, ...) G_GNUC_PRINTF(1, 2);
 /* Let it quit: it must do so by itself, with status 0, and without a word. */
 void vm_stop(Vm *vm);
+/* ... or with lines that match the regular expression @pattern. */
+void vm_stop_saying(Vm *vm, const char *pattern);
 
 /* Its threads and open files: what a device must not leave behind. */
 unsigned vm_footprint(Vm *vm);
