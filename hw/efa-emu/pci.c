@@ -14,6 +14,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "qemu/guest-random.h"
@@ -29,6 +30,7 @@
 #include "qom/object.h"
 #include "system/iothread.h"
 #include "system/runstate.h"
+#include "system/system.h"
 #include "efa-osdep.h"
 #include "efa-core.h"
 #include "pci-impair.h"
@@ -64,6 +66,7 @@ struct EfaState {
     QEMUTimer *timer;           /* in the iothread */
     QEMUBH *irq_bh;             /* in the main loop */
     VMChangeStateEntry *vmstate;
+    Notifier machine_done;
     DECLARE_BITMAP(irq_pending, EFA_MAX_VECTORS);
 
     /* properties */
@@ -477,18 +480,34 @@ static bool efa_init_fabric(EfaState *s, Error **errp)
     return true;
 }
 
+static bool efa_behind_iommu(EfaState *s)
+{
+    return pci_device_iommu_address_space(&s->parent_obj) !=
+           &address_space_memory;
+}
+
+/* Too late for efa_init_context(): devices are made in their given order. */
+static void efa_machine_done(Notifier *n, void *data)
+{
+    EfaState *s = container_of(n, EfaState, machine_done);
+
+    if (s->iothread && efa_behind_iommu(s)) {
+        error_report("an IOMMU must be given before the EFA devices behind "
+                     "it, as in -device intel-iommu -device efa");
+        exit(1);
+    }
+}
+
 /*
  * A vIOMMU reports faults under the BQL, and the network layer has no other
- * lock: with one of them, all is done in the main loop. A vIOMMU must be given
- * before its devices on the command line.
+ * lock: with one of them, all is done in the main loop.
  */
 static bool efa_init_context(EfaState *s, Error **errp)
 {
     static unsigned serial;
     g_autofree char *id = NULL;
 
-    if (s->netdev || pci_device_iommu_address_space(&s->parent_obj) !=
-                     &address_space_memory) {
+    if (s->netdev || efa_behind_iommu(s)) {
         s->ctx = qemu_get_aio_context();
         return true;
     }
@@ -526,6 +545,8 @@ static bool efa_init_threads(EfaState *s, Error **errp)
         efa_netdev_set_link(s->netdev, efa_core_link(s->core));
     }
     s->vmstate = qemu_add_vm_change_state_handler(efa_vm_state, s);
+    s->machine_done.notify = efa_machine_done;
+    qemu_add_machine_init_done_notifier(&s->machine_done);
     efa_set_running(s, runstate_is_running());
     return true;
 }
@@ -535,6 +556,7 @@ static void efa_cleanup(EfaState *s)
     if (s->vmstate) {
         qemu_del_vm_change_state_handler(s->vmstate);
         s->vmstate = NULL;
+        qemu_remove_machine_init_done_notifier(&s->machine_done);
     }
     if (s->run_bh) {
         efa_set_running(s, false);

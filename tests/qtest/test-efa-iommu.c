@@ -300,6 +300,15 @@ static void test_detached(void)
     stop(vm);
 }
 
+/* The device has chosen its thread before it could know. */
+static void test_order(void)
+{
+    g_autofree char *said = NULL;
+
+    g_assert_cmpint(vm_run(&said, "-device efa -device intel-iommu"), ==, 1);
+    g_assert_nonnull(strstr(said, "before the EFA devices"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -307,5 +316,6 @@ int main(int argc, char **argv)
     g_test_add_func("/efa-iommu/data-faults", test_data_faults);
     g_test_add_func("/efa-iommu/ring-faults", test_ring_faults);
     g_test_add_func("/efa-iommu/detached", test_detached);
+    g_test_add_func("/efa-iommu/order", test_order);
     return g_test_run();
 }
