@@ -16,7 +16,7 @@ import termios
 import threading
 import tty
 
-from . import agent, bench, cluster, matrix, node, runtime, span, ui
+from . import agent, bench, cluster, link, matrix, node, runtime, span, ui
 from .cluster import Cluster
 
 ALL = "all"
@@ -56,6 +56,7 @@ def _parser():
     _copy_parsers(commands)
     _look_parsers(commands)
     _impair_parser(commands)
+    _link_parser(commands)
     _down_parser(commands)
     bench.add_parser(commands)
     matrix.add_parser(commands)
@@ -170,6 +171,13 @@ def _add_impair_options(parser):
     parser.add_argument("--nic", type=int, metavar="K", help="only the node's EFA device efaK (default: all of them)")
     parser.add_argument("--json", action="store_true", help="for programs: the rules and counters of each device")
     parser.add_argument("--clear", action="store_true", help="the same as the word clear")
+
+
+def _link_parser(commands):
+    parser = _add(commands, "link", _link, "pull the cables of nodes' EFA devices, put them back, or say how they are")
+    parser.add_argument("--nic", type=int, metavar="K", help="only the node's EFA device efaK (default: all of them)")
+    parser.add_argument("node", metavar="NODE", help="number of a node, or all")
+    parser.add_argument("state", nargs="?", choices=tuple(link.STATES), help="nothing shows what it is")
 
 
 def _down_parser(commands):
@@ -377,6 +385,12 @@ def _impair(args):
     index = None if args.node == ALL else _index(args.node)
     target = Cluster.open(args.name, index)
     return impair.run(target, target.config.local if index is None else [index], args)
+
+
+def _link(args):
+    index = None if args.node == ALL else _index(args.node)
+    target = Cluster.open(args.name, index)
+    return link.run(target, target.config.local if index is None else [index], args)
 
 
 def _down(args):

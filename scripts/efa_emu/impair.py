@@ -6,7 +6,7 @@ import json
 import re
 from fractions import Fraction
 
-from . import ui
+from . import device, ui
 
 ALL = "all"
 CLEAR = "clear"
@@ -130,17 +130,17 @@ MEMBERS = {
 
 def rules(cluster, index, nic=0):
     """The rules of a node's device, as its property has them."""
-    return _qom(cluster, "get", index, nic, "impair")
+    return device.get(cluster, index, nic, "impair")
 
 
 def set_rules(cluster, index, nic, value):
     """Replace them."""
-    _qom(cluster, "set", index, nic, "impair", value=value)
+    device.put(cluster, index, nic, "impair", value)
 
 
 def stats(cluster, index, nic=0):
     """What has happened to a device's packets: {name: count}."""
-    return _qom(cluster, "get", index, nic, "impair-stats")
+    return device.get(cluster, index, nic, "impair-stats")
 
 
 def replace(old, peers, rule):
@@ -156,11 +156,6 @@ def _peer(rule):
     return ipaddress.IPv6Address(rule["peer"]) if "peer" in rule else None
 
 
-def _qom(cluster, verb, index, nic, name, **value):
-    path = f"/machine/peripheral/efa{nic}"
-    return cluster.qmp(index, f"qom-{verb}", path=path, property=name, **value)
-
-
 # ---- the command ----
 
 def run(cluster, nodes, args):
@@ -172,7 +167,7 @@ def run(cluster, nodes, args):
         return _show(cluster, nodes, args)
     rule = None if clear else parse(args.settings)
     for index in nodes:
-        for nic in _nics(cluster, args):
+        for nic in device.chosen(cluster, args.nic):
             _change(cluster, index, nic, args, rule)
     return 0
 
@@ -187,14 +182,6 @@ def _change(cluster, index, nic, args, rule):
         set_rules(cluster, index, nic, [])
     else:
         set_rules(cluster, index, nic, replace(rules(cluster, index, nic), peers, rule))
-
-
-def _nics(cluster, args):
-    if args.nic is None:
-        return range(cluster.config.nics)
-    if not 0 <= args.nic < cluster.config.nics:
-        raise ui.Fail(f"--nic {args.nic}: the nodes of '{cluster.name}' have {cluster.config.nics} EFA devices")
-    return [args.nic]
 
 
 def _peers(cluster, text):
@@ -214,26 +201,22 @@ def _peers(cluster, text):
 
 def _show(cluster, nodes, args):
     devices = [{"node": index, "nic": nic, "impair": rules(cluster, index, nic), "stats": stats(cluster, index, nic)}
-               for index in nodes for nic in _nics(cluster, args)]
+               for index in nodes for nic in device.chosen(cluster, args.nic)]
     if args.json:
         print(json.dumps(devices, indent=1))
         return 0
-    names = {ipaddress.IPv6Address(cluster.gid(index, nic)): _device_name(cluster, index, nic)
+    names = {ipaddress.IPv6Address(cluster.gid(index, nic)): device.title(cluster, index, nic)
              for index in range(cluster.config.nodes) for nic in range(cluster.config.nics)}
     width = max(8, *[len(name) for name in names.values()])
     print(f"{'DEVICE':{width}}  {'PEER':{width}}  IMPAIRMENT")
-    for device in devices:
-        name = _device_name(cluster, device["node"], device["nic"])
-        for rule in device["impair"]:
+    for entry in devices:
+        name = device.title(cluster, entry["node"], entry["nic"])
+        for rule in entry["impair"]:
             peer = names.get(_peer(rule), rule.get("peer", ALL))
             print(f"{name:{width}}  {peer:{width}}  {show(rule)}")
-        if not device["impair"]:
+        if not entry["impair"]:
             print(f"{name:{width}}  {ALL:{width}}  none")
-        counts = ", ".join(f"{what} {count}" for what, count in device["stats"].items() if count)
+        counts = ", ".join(f"{what} {count}" for what, count in entry["stats"].items() if count)
         if counts:
             print(f"{'':{width}}  {'':{width}}  packets: {counts}")
     return 0
-
-
-def _device_name(cluster, index, nic):
-    return f"node{index}" if cluster.config.nics == 1 else f"node{index}/efa{nic}"
