@@ -106,8 +106,8 @@ def command(config, files, index):
         *machine(files, config.accel, config.mem, config.smp),
         "-name", f"{config.name}/node{index},debug-threads=on", "-pidfile", f"{here}/pid",
         "-initrd", str(files.initrd), "-append", _kernel_command_line(config, index),
-        *_smbios(config, index), *_console(here), *_disk(files), *_network(config, files, index), *_agent(here),
-        *_efa_devices(config, files, index),
+        *_smbios(config, index), *_console(here), *_disk(files),
+        *_network(config, files, index), *_agent(here), *_efa_devices(config, files, index),
         *[word for pattern in config.trace for word in ("-trace", pattern)],
         "-d", "guest_errors,unimp", *config.qemu_args,
     ]
@@ -129,11 +129,13 @@ def _smbios(config, index):
     """As on EC2, where software recognizes instances by these strings."""
     digest = hashlib.sha256(f"{config.identity} {index}".encode()).hexdigest()
     uuid = f"ec2{digest[:5]}-{digest[5:9]}-4{digest[9:12]}-a{digest[12:15]}-{digest[15:27]}"
-    vendor = "manufacturer=Amazon EC2"
-    return ["-smbios", f"type=0,vendor={vendor.split('=')[1]},version=1.0",
-            "-smbios", f"type=1,{vendor},product={GENERATIONS[config.generation]},uuid={uuid}",
-            "-smbios", f"type=2,{vendor},asset=i-0{digest[:16]}",
-            "-smbios", f"type=3,{vendor},asset=Amazon EC2"]
+    vendor = "Amazon EC2"
+    product = GENERATIONS[config.generation]
+    return ["-smbios", f"type=0,vendor={vendor},version=1.0,date=10/16/2017,release=1.0",
+            "-smbios", f"type=1,manufacturer={vendor},product={product},version=,serial={uuid},uuid={uuid}",
+            "-smbios", f"type=2,manufacturer={vendor},product=,version=,asset=i-0{digest[:16]}",
+            "-smbios", f"type=3,manufacturer={vendor},version=,asset={vendor}",
+            "-smbios", "type=4,manufacturer=,version=", "-smbios", "type=17,manufacturer="]
 
 
 def _console(here):
