@@ -105,6 +105,7 @@ def _add_node_options(parser):
     parser.add_argument("--nics", type=int, default=1, metavar="K", help="EFA devices of a node (default: 1)")
     parser.add_argument("--generation", type=int, default=2, metavar="G", help="of the devices, 0 to 4 (default: 2)")
     _add_image_options(parser)
+    parser.add_argument("--iommu", action="store_true", help="put the EFA devices behind an IOMMU that translates")
     parser.add_argument("--accel", choices=node.ACCELS, default="tcg",
                         help="how CPUs are emulated (default: tcg; auto uses KVM if it works)")
     parser.add_argument("--device", default="", metavar="PROP=VALUE,…", help="more properties of every EFA device")
@@ -197,7 +198,8 @@ def _setup(args):
 def _node_settings(args):
     return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
             "kernel": args.kernel, "kernel_suite": args.kernel_suite, "accel": args.accel, "device": args.device,
-            "trace": tuple(args.trace), "impair": args.impair, "qemu_args": tuple(shlex.split(args.qemu_args))}
+            "trace": tuple(args.trace), "impair": args.impair, "iommu": args.iommu,
+            "qemu_args": tuple(shlex.split(args.qemu_args))}
 
 
 def _up(args):

@@ -27,6 +27,7 @@ KERNEL_ARGS = [
     "console=ttyS0", "quiet", "loglevel=4", "panic=-1", "tsc=reliable", "no_timer_check", "mitigations=off",
     "random.trust_cpu=on", "cryptomgr.notests", "8250.nr_uarts=1",
 ]
+IOMMU_ARGS = ["intel_iommu=on", "iommu.passthrough=0", "iommu.strict=1"]
 FIRST_ROOT_PORT_SLOT = 0x10
 FUNCTIONS = 8
 
@@ -48,6 +49,7 @@ class Config(NamedTuple):
     impair: str = ""  # what the network does to packets, in the words of efa-cluster impair
     qemu_args: tuple = ()
     fabric: str = "shm"
+    iommu: bool = False  # the EFA devices are behind an IOMMU that translates
     path_mtu: int = 0  # of the way between nodes; 0: that of an Ethernet
     # of a cluster that spans hosts:
     group: str = ""  # its name, which others know it by
@@ -106,7 +108,7 @@ def command(config, files, index):
         *machine(files, config.accel, config.mem, config.smp),
         "-name", f"{config.name}/node{index},debug-threads=on", "-pidfile", f"{here}/pid",
         "-initrd", str(files.initrd), "-append", _kernel_command_line(config, index),
-        *_smbios(config, index), *_console(here), *_disk(files),
+        *_smbios(config, index), *_iommu(config), *_console(here), *_disk(files),
         *_network(config, files, index), *_agent(here), *_efa_devices(config, files, index),
         *[word for pattern in config.trace for word in ("-trace", pattern)],
         "-d", "guest_errors,unimp", *config.qemu_args,
@@ -122,7 +124,8 @@ def machine(files, accel, mem, smp):
 
 
 def _kernel_command_line(config, index):
-    return " ".join([*KERNEL_ARGS, f"efa_node={index}", f"efa_nodes={config.nodes}", f"efa_nics={config.nics}"])
+    return " ".join([*KERNEL_ARGS, *(IOMMU_ARGS if config.iommu else []),
+                     f"efa_node={index}", f"efa_nodes={config.nodes}", f"efa_nics={config.nics}"])
 
 
 def _smbios(config, index):
@@ -136,6 +139,11 @@ def _smbios(config, index):
             "-smbios", f"type=2,manufacturer={vendor},product=,version=,asset=i-0{digest[:16]}",
             "-smbios", f"type=3,manufacturer={vendor},version=,asset={vendor}",
             "-smbios", "type=4,manufacturer=,version=", "-smbios", "type=17,manufacturer="]
+
+
+def _iommu(config):
+    """Before the devices that are to be behind it. Virtio stays outside, since its devices do not ask for it."""
+    return ["-device", "intel-iommu"] if config.iommu else []
 
 
 def _console(here):
