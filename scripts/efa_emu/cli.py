@@ -16,7 +16,7 @@ import termios
 import threading
 import tty
 
-from . import agent, bench, cluster, link, matrix, node, runtime, span, ui
+from . import agent, bench, cluster, conformance, link, matrix, node, runtime, span, ui
 from .cluster import Cluster
 
 ALL = "all"
@@ -60,6 +60,7 @@ def _parser():
     _down_parser(commands)
     bench.add_parser(commands)
     matrix.add_parser(commands)
+    conformance.add_parser(commands)
     return parser
 
 
