@@ -6,7 +6,6 @@ import re
 from efa_emu import perftest
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
-from libfabric import pingpong
 from peers import UNREACHABLE, UNRESPONSIVE, Peer, introduce, peers_in
 
 NODES = 4
@@ -69,22 +68,6 @@ def test_absent_node(env):
         env.say(f"sent to {absent}: {done}")
         assert done["errors"] == {UNREACHABLE: 1}, done
         assert done["seconds"] > PEER_TIMEOUT_MS / 1000 * 0.9, done
-
-
-def test_libfabric_lists_the_device(env):
-    """fi_info finds endpoints of both kinds."""
-    said = env.exec(0, "fi_info -p efa").stdout
-    assert "FI_EP_RDM" in said and "FI_EP_DGRAM" in said and "FI_PROTO_EFA" in said, said
-
-
-def test_libfabric_rdm(env):
-    """libfabric's reliable datagrams, which run over SRD, contents checked."""
-    pingpong(env, "rdm")
-
-
-def test_libfabric_dgram(env):
-    """libfabric's datagrams, which run over UD."""
-    pingpong(env, "dgram")
 
 
 @full
