@@ -11,15 +11,16 @@ UNRESPONSIVE, UNREACHABLE = "13", "15"  # completion statuses: a peer that has s
 
 
 class Peer:
-    """srd_peer.py in a node; ask() it to do what its methods do."""
+    """srd_peer.py, or a program built upon it, in a node; ask() it to do what its methods do."""
 
-    def __init__(self, cluster, node):
+    def __init__(self, cluster, node, program=PROGRAM):
         self.node = node
         self._asked = 0
         read, self._write = os.pipe()
         self._input = os.fdopen(read, "rb")
-        cluster.put(node, PROGRAM, "/tmp/srd_peer.py")
-        self._run = cluster.start(node, ["python3", "-B", "/tmp/srd_peer.py", str(node)], self._input)
+        for file in {PROGRAM, program}:
+            cluster.put(node, file, f"/tmp/{file.name}")
+        self._run = cluster.start(node, ["python3", "-B", f"/tmp/{program.name}", str(node)], self._input)
 
     def tell(self, op, **arguments):
         """Send a command; answer() waits for its end."""
@@ -49,12 +50,12 @@ class Peer:
 
 
 @contextlib.contextmanager
-def peers_in(cluster, nodes):
+def peers_in(cluster, nodes, program=PROGRAM):
     """Peers in these nodes that know of each other."""
     started = {}
     try:
         for node in nodes:
-            started[node] = Peer(cluster, node)
+            started[node] = Peer(cluster, node, program)
         introduce(started)
         yield started
     finally:

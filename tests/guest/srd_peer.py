@@ -51,6 +51,7 @@ class Numbers:
 
 class Peer:
     """A queue pair, its buffers, and who is at the other end."""
+    RDMA = 0  # operations of the queue pair, besides sends
 
     def __init__(self, me):
         self.me = me
@@ -60,13 +61,14 @@ class Peer:
         kind = efadv.EfaQPInitAttr()
         kind.driver_qp_type = efa_e.EFADV_QP_DRIVER_TYPE_SRD
         init = QPInitAttrEx(qp_type=e.IBV_QPT_DRIVER, scq=self.cq, rcq=self.cq, cap=caps, pd=self.pd,
-                            comp_mask=e.IBV_QP_INIT_ATTR_PD)
+                            comp_mask=e.IBV_QP_INIT_ATTR_PD | e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+                            send_ops_flags=e.IBV_QP_EX_WITH_SEND | self.RDMA)
         self.qp = efadv.SRDQPEx(self.context, init, kind)
         attr = QPAttr(port_num=1)
         attr.qkey, attr.pkey_index = QKEY, 0
         self.qp.to_rts(attr)
-        self.receive_mr = MR(self.pd, RECEIVES * SLOT_BYTES, e.IBV_ACCESS_LOCAL_WRITE)
-        self.send_mr = MR(self.pd, RECEIVES * SLOT_BYTES, e.IBV_ACCESS_LOCAL_WRITE)
+        self.receive_mr = self.register(RECEIVES * SLOT_BYTES)
+        self.send_mr = self.register(RECEIVES * SLOT_BYTES)
         self.free = collections.deque(range(RECEIVES))
         self.peers = {}
         self.in_slot = {}  # send slot: to whom
@@ -77,6 +79,10 @@ class Peer:
         self.seen = collections.defaultdict(Numbers)
         for slot in range(RECEIVES):
             self._post_receive(slot)
+
+    def register(self, size):
+        """Memory for messages."""
+        return MR(self.pd, size, e.IBV_ACCESS_LOCAL_WRITE)
 
     def hello(self):
         """Where others reach us."""
@@ -213,12 +219,13 @@ def _lines():
         yield from lines
 
 
-def main():
+def main(kind=Peer):
     """Serve commands until the end of the input."""
-    peer = Peer(int(sys.argv[1]))
+    peer = kind(int(sys.argv[1]))
     for number, line in enumerate(_lines(), 1):
         command = json.loads(line)
         print(json.dumps(getattr(peer, command.pop("op"))(**command)), f"#{number}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
