@@ -19,8 +19,7 @@ from .cluster import Cluster
 PROGRAM = TREE / "guest/suites/rdma-core.py"
 DOCUMENT = TREE / "docs/conformance.md"
 LIMIT_SECONDS = 300
-GENERATIONS = {"bookworm": (0, 1, 2), "trixie-backports": (0, 1, 2, 3, 4)}  # that a suite's own driver binds
-USUAL_GENERATIONS = (0, 1, 2, 3)
+DOCUMENTED_GENERATIONS = (0, 1, 2, 3)  # those that the document is about
 FIND_DEVICE = "cd /sys/class/infiniband && grep -lx 0xefa%d */device/device | cut -d / -f 1"
 
 
@@ -207,7 +206,8 @@ def add_parser(commands):
 
 def main(args):
     """Run the command; the status is 1 if a test has failed."""
-    generations = args.generation or GENERATIONS.get(args.suite, USUAL_GENERATIONS)
+    from . import kernel
+    generations = args.generation or kernel.generations(kernel.build(args.suite, "cloud"))
     bad, table = 0, Table("", {})
     for generation in generations:
         name = f"conformance-{os.getpid()}"
