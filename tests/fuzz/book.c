@@ -42,15 +42,17 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 
 void book_look_for_overlap(Guest *g)
 {
+    bool acq = overlap(g->acq, g->acq_len, g->aenq, g->aenq_len);
     unsigned i;
 
-    g->murky |= overlap(g->acq, g->acq_len, g->aenq, g->aenq_len);
     for (i = 0; i < g->ranges->len; i++) {
         const Range *r = &g_array_index(g->ranges, Range, i);
 
-        g->murky |= r->kind != RANGE_MR &&
-                    overlap(g->acq, g->acq_len, r->lo, r->hi - r->lo);
+        acq |= r->kind != RANGE_MR &&
+               overlap(g->acq, g->acq_len, r->lo, r->hi - r->lo);
     }
+    g->sane &= !acq;
+    g->murky |= acq;
     for (i = 0; i < g->lists->len; i++) {
         const FastList *l = &g_array_index(g->lists, FastList, i);
 
@@ -482,14 +484,14 @@ void book_access(Host *h, unsigned kind, uint64_t addr, size_t len, bool ok)
 {
     Guest *g = h->watcher;
 
-    if (g->murky) {
-        return;
-    }
     if (!ok) {
         if (on_admin_rings(g, addr, len)) {
             g->sane = false;
             g->cmd_open = false;
         }
+    } else if (g->murky) {
+        /* who wrote there cannot be told */
+        g->sane &= kind == FAULT_READ || !overlap(addr, len, g->aq, g->aq_len);
     } else if (kind == FAULT_READ) {
         on_read(g, addr, len);
     } else {
