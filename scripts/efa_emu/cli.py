@@ -78,6 +78,8 @@ def _add_image_options(parser):
                         help="Debian suite of their kernel and EFA driver (default: that of --suite)")
     parser.add_argument("--kernel", choices=("cloud", "generic"), default="cloud",
                         help="flavour of Debian's kernel (default: cloud; Soft-RoCE needs generic)")
+    parser.add_argument("--with", action="append", default=[], dest="layers", metavar="LAYER",
+                        help="an image with more in it: mpi, which is Open MPI and mpi4py; may be repeated")
 
 
 def _setup_parser(commands):
@@ -193,14 +195,14 @@ def _down_parser(commands):
 
 def _setup(args):
     from . import setup
-    return (setup.check if args.check else setup.run)(args.suite, args.kernel, args.kernel_suite)
+    return (setup.check if args.check else setup.run)(args.suite, args.kernel, args.kernel_suite, args.layers)
 
 
 def _node_settings(args):
     return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
-            "kernel": args.kernel, "kernel_suite": args.kernel_suite, "accel": args.accel, "device": args.device,
-            "trace": tuple(args.trace), "impair": args.impair, "iommu": args.iommu,
-            "qemu_args": tuple(shlex.split(args.qemu_args))}
+            "kernel": args.kernel, "kernel_suite": args.kernel_suite, "layers": tuple(args.layers),
+            "accel": args.accel, "device": args.device, "trace": tuple(args.trace), "impair": args.impair,
+            "iommu": args.iommu, "qemu_args": tuple(shlex.split(args.qemu_args))}
 
 
 def _up(args):

@@ -264,9 +264,10 @@ def check(config):
     if config.impair:
         from . import impair
         impair.parse([config.impair])  # the same
-    from . import apt
+    from . import apt, guest
     for suite in filter(None, (config.suite, config.kernel_suite)):
         apt.Suite(suite)  # refuses one that does not exist
+    guest.packages_of(config.layers)  # the same
     return config
 
 
@@ -274,7 +275,7 @@ def prepare(config):
     """Have everything built that the cluster needs; return its files."""
     from . import apt, guest, kernel, qemu
     apt.require([*HOST_PACKAGES, *qemu.RUN_PACKAGES], "running clusters")
-    image = guest.image(config.suite, config.kernel, kernel_suite=config.kernel_suite)
+    image = guest.image(config.suite, config.kernel, guest.packages_of(config.layers), config.kernel_suite)
     bound = kernel.generations(image.kernel.parent)
     if config.nics and config.generation not in bound:
         raise ui.Fail(f"--generation {config.generation}: the EFA driver of Linux {image.release} binds generations "

@@ -22,6 +22,9 @@ PACKAGES = [
     "iputils-ping", "kmod", "libfabric-bin", "openssh-client", "openssh-server", "pciutils", "perftest", "procps",
     "python3-minimal", "python3-pyverbs", "qperf", "rdma-core", "strace",
 ]
+LAYERS = {"mpi": ["openmpi-bin", "python3-mpi4py"]}
+"""Packages that are large and seldom wanted, by the names that efa-cluster --with takes."""
+
 AGENT = TREE / "guest/agent/efa-agent.c"
 INIT = TREE / "guest/init"
 CFLAGS = ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-Werror"]
@@ -66,7 +69,7 @@ def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite="
     is_new = not cache.path("image", inputs).is_dir()
     tree = _base_tree(suite, packages) if is_new else None
     directory = cache.build("image", inputs, functools.partial(_fill_image, suite, tree, built),
-                            f"image of {title(suite, flavour, kernel_suite)}")
+                            f"image of {title(suite, flavour, kernel_suite, extra)}")
     if is_new:
         cache.keep_newest("image", IMAGES_KEPT)
     return Image(built / "vmlinux", directory / "initrd", directory / "root.img", (built / "release").read_text())
@@ -78,10 +81,19 @@ def is_built(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suit
     return image_path.is_dir() and kernel.path(kernel_suite or suite, flavour).is_dir()
 
 
-def title(suite, flavour, kernel_suite=""):
+def title(suite, flavour, kernel_suite="", extra=()):
     """What messages call a guest."""
     origin = f" of {kernel_suite}" if kernel_suite not in ("", suite) else ""
-    return f"Debian {suite} with the {flavour} kernel{origin}"
+    more = f" and {', '.join(extra)}" if extra else ""
+    return f"Debian {suite} with the {flavour} kernel{origin}{more}"
+
+
+def packages_of(layers):
+    """The packages that these layers add to an image."""
+    unknown = set(layers) - set(LAYERS)
+    if unknown:
+        raise ui.Fail(f"--with {', '.join(sorted(unknown))}: it must be {' or '.join(LAYERS)}")
+    return [package for layer in layers for package in LAYERS[layer]]
 
 
 def _packages(extra):

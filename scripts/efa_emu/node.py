@@ -43,6 +43,7 @@ class Config(NamedTuple):
     suite: str = "trixie"
     kernel: str = "cloud"
     kernel_suite: str = ""  # where the kernel comes from; nothing: from suite, as all else
+    layers: tuple = ()  # what the image has beside the usual
     accel: str = "tcg"
     trace: tuple = ()
     device: str = ""  # more properties of every EFA device

@@ -140,6 +140,7 @@ def test_bad_input(env):
     cases = [
         (["up", "--suite", "potato"], "potato"),
         (["up", "--kernel-suite", "potato"], "potato"),
+        (["up", "--with", "turnips"], "turnips"),
         (["up", "-n", "0"], "-n 0"),
         (["up", "--nics", "99"], "--nics 99"),
         (["up", "--generation", "9"], "--generation 9"),
