@@ -137,6 +137,12 @@ static inline bool efa_peer_busy(const EfaPeer *peer)
 void efa_peer_scan_at(EfaCore *core, EfaPeer *peer, int64_t when);
 /* There is something to send and no way there. */
 void efa_peer_need_link(EfaCore *core, EfaPeer *peer);
+/*
+ * Nothing is outstanding towards @peer: begin a new context, in which its life
+ * is not known. Answers to the old one mean nothing any more; what was
+ * learnt of the way there stays.
+ */
+void efa_peer_new_context(EfaCore *core, EfaPeer *peer);
 /* Everything outstanding towards @peer ends with @status. */
 void efa_peer_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status);
 /* The status of work for a peer that does not answer. */

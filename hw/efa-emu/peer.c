@@ -178,17 +178,16 @@ void efa_peer_need_link(EfaCore *core, EfaPeer *peer)
 }
 
 /*
- * A new context: answers to the old one mean nothing any more. Generations
- * are the device's, not the peer's: one that is forgotten and found again
- * must not be taken for its former self.
+ * Generations are the device's, not the peer's: one that is forgotten and
+ * found again must not be taken for its former self.
  */
-static void efa_peer_new_context(EfaCore *core, EfaPeer *peer)
+void efa_peer_new_context(EfaCore *core, EfaPeer *peer)
 {
     peer->tx_ctx = ++core->last_ctx;
     peer->tx_una = 0;
     peer->tx_next = 0;
     peer->epoch = 0;
-    efa_recovery_init(core, peer);
+    peer->dups_told = 0;
 }
 
 static void efa_peer_end_msg(EfaCore *core, EfaTxMsg *msg,
@@ -222,6 +221,7 @@ void efa_peer_abort(EfaCore *core, EfaPeer *peer, EfaCompStatus status)
         efa_peer_end_msg(core, link->data, status);
     }
     efa_peer_new_context(core, peer);
+    efa_recovery_init(core, peer);
 }
 
 EfaCompStatus efa_peer_silence(const EfaPeer *peer)

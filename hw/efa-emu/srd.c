@@ -14,6 +14,9 @@
 /* Packets of each kind that a peer's turn sends. */
 #define EFA_SEND_BURST          4
 
+/* A driver that is loaded again takes about as long. */
+#define EFA_SRD_PAUSE_NS        (100 * EFA_NSEC_PER_MSEC)
+
 #define EFA_RNR_MIN_NS          (100 * EFA_NSEC_PER_USEC)
 #define EFA_RNR_MAX_NS          (10 * EFA_NSEC_PER_MSEC)
 #define EFA_RNR_MAX_INFINITE_NS EFA_NSEC_PER_MSEC
@@ -329,12 +332,27 @@ static EfaSendResult efa_srd_send_one(EfaCore *core, EfaTxMsg *msg)
     return efa_msg_can_go_on(msg) ? EFA_SEND_MORE : EFA_SEND_STOP;
 }
 
+/*
+ * After a pause the peer may be in another life than the one we know of, which
+ * is no reason to fail what is sent now: begin anew, naming none.
+ */
+static void efa_srd_after_pause(EfaCore *core, EfaPeer *peer)
+{
+    if (peer->epoch && !efa_peer_busy(peer) &&
+        efa_now(core) - peer->progress >= EFA_SRD_PAUSE_NS) {
+        efa_peer_new_context(core, peer);
+    }
+}
+
 void efa_srd_send(EfaCore *core, EfaTxMsg *msg)
 {
     EfaPeer *peer = msg->ah->peer;
     EfaSendResult result = EFA_SEND_NO_ROOM;
     int64_t now;
 
+    if (!efa_msg_is_ud(msg)) {
+        efa_srd_after_pause(core, peer);
+    }
     if (g_queue_is_empty(efa_srd_queue(msg))) {
         result = efa_srd_send_one(core, msg);
         if (result == EFA_SEND_STOP) {

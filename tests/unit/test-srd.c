@@ -655,6 +655,58 @@ static void test_peer_reset(void)
     pair_free(&p);
 }
 
+/* What is sent after a pause does not fail because of a reset in the pause. */
+static void test_reset_in_pause(void)
+{
+    Pair p = pair_new();
+
+    wire_auto(p.w, true);
+    pair_recv(&p, 1);
+    pair_send(&p, 1);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+
+    host_reset_handshake(p.b->h);
+    host_admin_init(p.b->h);
+    p.b = end_new(p.b->h, EFA_QP_TYPE_SRD);
+    pair_recv(&p, 2);
+    advance(99 * MS);
+    pair_send(&p, 2);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 8);
+    pair_send(&p, 3);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+    g_assert_cmpuint(cq_next(p.b->rcq).req_id, ==, 2);
+
+    host_reset_handshake(p.b->h);
+    host_admin_init(p.b->h);
+    p.b = end_new(p.b->h, EFA_QP_TYPE_SRD);
+    pair_recv(&p, 3);
+    advance(101 * MS);
+    pair_send(&p, 4);
+    g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
+    g_assert_cmpuint(cq_next(p.b->rcq).req_id, ==, 3);
+    pair_free(&p);
+}
+
+/* A pause in which something is outstanding is none. */
+static void test_no_pause(void)
+{
+    Lone l = lone_new();
+    WirePkt *p = lone_send(&l, 1);
+    uint32_t ctx = p->hdr.ctx;
+
+    lone_ack(&l, p, EPOCH, 0);
+    cq_next(l.e->scq);
+    g_free(p);
+    g_free(lone_send(&l, 2));
+    advance(400 * MS);
+    g_assert_cmpuint(wire_drop_all(l.w), >, 0);
+    p = lone_send(&l, 3);
+    g_assert_cmpuint(p->hdr.ctx, ==, ctx);
+    g_assert_cmpuint(p->hdr.dst_epoch, ==, EPOCH);
+    g_free(p);
+    lone_free(&l);
+}
+
 /*
  * The peer is forgotten with its last handle once the link is gone; its memory
  * of us is not. What is sent later must be taken for new.
@@ -783,6 +835,8 @@ int main(int argc, char **argv)
     g_test_add_func("/srd/hangup-unknown", test_hangup_unknown);
     g_test_add_func("/srd/hangup-known", test_hangup_known);
     g_test_add_func("/srd/restart", test_restart);
+    g_test_add_func("/srd/reset-in-pause", test_reset_in_pause);
+    g_test_add_func("/srd/no-pause", test_no_pause);
     g_test_add_func("/srd/peer-reset", test_peer_reset);
     g_test_add_func("/srd/own-reset", test_own_reset);
     g_test_add_func("/srd/rnr-window", test_rnr_window);
