@@ -29,6 +29,13 @@ def test_all_to_all(env):
                 assert done == {"sent": expected, "received": expected, "errors": {}, "wrong": []}, (node, done)
 
 
+def test_reloaded_driver(env):
+    """What is sent to a node whose driver was loaded again arrives."""
+    for _ in range(3):
+        assert perftest.run(env.cluster, Test("ib_send_bw", "SRD", 1024, 500))[0]["average"] > 0
+        env.exec(0, "rmmod efa && modprobe efa; until ibv_devinfo | grep -q PORT_ACTIVE; do sleep 0.05; done")
+
+
 def test_killed_node(env):
     """A node that dies in mid-traffic ends its peer's work with status 13 and harms nobody; it can come back."""
     with peers_in(env.cluster, range(NODES)) as peers:
