@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: address handles
+ *
+ * A handle is the device's number for a GID within a protection domain. The
+ * device answers the same number to the same question and counts.
+ */
+#include "efa.h"
+
+static struct efa_ah *to_eah(struct ib_ah *ibah)
+{
+	return container_of(ibah, struct efa_ah, ibah);
+}
+
+int efa_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *attr,
+		  struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibah->device);
+	struct efa_pd *pd = to_epd(ibah->pd);
+	struct efa_ah *ah = to_eah(ibah);
+	struct efa_abi_create_ah_resp resp = {};
+	int err;
+
+	/* a command sleeps until it is answered */
+	if (!(attr->flags & RDMA_CREATE_AH_SLEEPABLE)) {
+		err = -EOPNOTSUPP;
+		goto out;
+	}
+	if (udata && udata->inlen &&
+	    !ib_is_udata_cleared(udata, 0, udata->inlen)) {
+		err = -EINVAL;
+		goto out;
+	}
+	ah->life = pd->life;
+	err = efa_life_enter(dev, ah->life);
+	if (!err) {
+		err = efa_cmd_create_ah(dev, pd->pdn,
+					attr->ah_attr->grh.dgid.raw, &ah->ahn);
+		efa_life_leave(dev);
+	}
+	if (!err) {
+		resp.efa_address_handle = ah->ahn;
+		err = efa_copy_resp(udata, &resp, sizeof(resp));
+		if (err)
+			efa_destroy_ah(ibah, RDMA_DESTROY_AH_SLEEPABLE);
+	}
+out:
+	if (err)
+		efa_count(dev, EFA_CREATE_AH_ERR);
+	return err;
+}
+
+int efa_destroy_ah(struct ib_ah *ibah, u32 flags)
+{
+	struct efa_dev *dev = to_edev(ibah->device);
+	struct efa_pd *pd = to_epd(ibah->pd);
+	struct efa_ah *ah = to_eah(ibah);
+
+	if (!(flags & RDMA_DESTROY_AH_SLEEPABLE))
+		return -EOPNOTSUPP;
+	if (!efa_life_enter(dev, ah->life)) {
+		efa_cmd_destroy_ah(dev, pd->pdn, ah->ahn);
+		efa_life_leave(dev);
+	}
+	return 0;
+}

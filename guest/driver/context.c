@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: processes, and what they map
+ *
+ * A process that opens the device gets a UAR, which tells the device in which
+ * pages to put its doorbells and send queues. Pages of one process are never
+ * given to another while it may still have them mapped: the device promises
+ * that, and bar_owner sees to it that it keeps the promise.
+ */
+#include "efa.h"
+
+struct efa_mmap_entry {
+	struct rdma_user_mmap_entry rdma;
+	enum efa_mmap_kind kind;
+	u64 addr;			/* physical, or virtual for a ring */
+};
+
+static struct efa_mmap_entry *to_emmap(struct rdma_user_mmap_entry *entry)
+{
+	return container_of(entry, struct efa_mmap_entry, rdma);
+}
+
+int efa_copy_req(struct ib_udata *udata, void *req, size_t len)
+{
+	size_t have = min(len, udata->inlen);
+
+	if (udata->inlen > len &&
+	    !ib_is_udata_cleared(udata, len, udata->inlen - len))
+		return -EINVAL;
+	memset(req, 0, len);
+	return ib_copy_from_udata(req, udata, have);
+}
+
+int efa_copy_resp(struct ib_udata *udata, const void *resp, size_t len)
+{
+	if (!udata || !udata->outlen)
+		return 0;
+	return ib_copy_to_udata(udata, (void *)resp, min(len, udata->outlen));
+}
+
+/*
+ * A provider that does not know of these limits would break them, so it must
+ * say that it does.
+ */
+static int efa_check_provider(const struct efa_dev *dev, u32 knows)
+{
+	if (dev->caps.max_tx_batch &&
+	    !(knows & EFA_ABI_KNOWS_TX_BATCH))
+		return -EOPNOTSUPP;
+	if (dev->caps.min_sq_depth &&
+	    !(knows & EFA_ABI_KNOWS_MIN_SQ_WR))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+/* Tell the process what it has to know. */
+static int efa_open_answer(struct efa_dev *dev, struct ib_udata *udata)
+{
+	struct efa_abi_alloc_ucontext_resp resp = {
+		.cmds_supp_udata_mask =
+			EFA_ABI_UDATA_QUERY_DEVICE |
+			EFA_ABI_UDATA_CREATE_AH,
+		.sub_cqs_per_cq = dev->caps.sub_cqs,
+		.inline_buf_size = dev->caps.inline_size,
+		.max_llq_size = dev->caps.max_llq_size,
+		.max_tx_batch = dev->caps.max_tx_batch,
+		.min_sq_wr = dev->caps.min_sq_depth,
+		.inline_buf_size_ex = dev->caps.inline_size_ex,
+	};
+
+	return efa_copy_resp(udata, &resp, sizeof(resp));
+}
+
+int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata)
+{
+	struct efa_ucontext *uctx = to_euctx(ibucontext);
+	struct efa_dev *dev = to_edev(ibucontext->device);
+	struct efa_abi_alloc_ucontext cmd;
+	int err;
+
+	err = efa_copy_req(udata, &cmd, sizeof(cmd));
+	if (!err)
+		err = efa_check_provider(dev, cmd.supported_caps);
+	if (!err)
+		err = efa_new_enter(dev, NULL, &uctx->life);
+	if (err)
+		goto out;
+	err = efa_cmd_alloc_uar(dev, &uctx->uar);
+	if (!err) {
+		mutex_lock(&dev->uctx_lock);
+		list_add(&uctx->list, &dev->ucontexts);
+		mutex_unlock(&dev->uctx_lock);
+	}
+	efa_life_leave(dev);
+	/* user memory can take long to touch: not while a life waits to end */
+	if (!err) {
+		err = efa_open_answer(dev, udata);
+		if (err)
+			efa_dealloc_ucontext(ibucontext);
+	}
+out:
+	if (err)
+		efa_count(dev, EFA_ALLOC_UCONTEXT_ERR);
+	return err;
+}
+
+/* All of its mappings are gone: its pages may have another owner. */
+void efa_dealloc_ucontext(struct ib_ucontext *ibucontext)
+{
+	struct efa_ucontext *uctx = to_euctx(ibucontext);
+	struct efa_dev *dev = to_edev(ibucontext->device);
+	struct efa_ucontext *owner;
+	unsigned long pfn;
+
+	xa_for_each(&dev->bar_owner, pfn, owner)
+		if (owner == uctx)
+			xa_erase(&dev->bar_owner, pfn);
+	mutex_lock(&dev->uctx_lock);
+	list_del(&uctx->list);
+	mutex_unlock(&dev->uctx_lock);
+	if (!efa_life_enter(dev, uctx->life)) {
+		efa_cmd_dealloc_uar(dev, uctx->uar);
+		efa_life_leave(dev);
+	}
+}
+
+int efa_bar_claim(struct efa_dev *dev, struct efa_ucontext *uctx,
+		  phys_addr_t addr, size_t size)
+{
+	unsigned long pfn, last = PHYS_PFN(addr + size - 1);
+	struct efa_ucontext *owner;
+
+	for (pfn = PHYS_PFN(addr); pfn <= last; pfn++) {
+		owner = xa_cmpxchg(&dev->bar_owner, pfn, NULL, uctx,
+				   GFP_KERNEL);
+		if (xa_is_err(owner))
+			return xa_err(owner);
+		if (owner && owner != uctx) {
+			dev_err_ratelimited(&dev->pdev->dev,
+					    "page 0x%lx is given to a second process\n",
+					    pfn);
+			return -EIO;
+		}
+	}
+	return 0;
+}
+
+/* ---- memory that is mapped ---- */
+
+/*
+ * Whole pages with a count of their own: they live on in a process that has
+ * them mapped, after the device has let go of them.
+ */
+int efa_ring_alloc(struct efa_dev *dev, struct efa_ring *ring, size_t size,
+		   enum dma_data_direction dir)
+{
+	ring->size = PAGE_ALIGN(size);
+	ring->cpu = alloc_pages_exact(ring->size, GFP_KERNEL | __GFP_ZERO |
+				      __GFP_NOWARN);
+	if (!ring->cpu)
+		return -ENOMEM;
+	ring->dma = dma_map_single(&dev->pdev->dev, ring->cpu, ring->size,
+				   dir);
+	if (dma_mapping_error(&dev->pdev->dev, ring->dma)) {
+		free_pages_exact(ring->cpu, ring->size);
+		ring->cpu = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring,
+		   enum dma_data_direction dir)
+{
+	if (!ring->cpu)
+		return;
+	dma_unmap_single(&dev->pdev->dev, ring->dma, ring->size, dir);
+	free_pages_exact(ring->cpu, ring->size);
+	ring->cpu = NULL;
+}
+
+/* The pages of a ring are its entry's, too: it may outlast the ring. */
+static void efa_entry_pages(struct efa_mmap_entry *entry, size_t size,
+			    void (*do_page)(struct page *page))
+{
+	size_t off;
+
+	for (off = 0; entry->kind == EFA_MMAP_RING && off < size;
+	     off += PAGE_SIZE)
+		do_page(virt_to_page((void *)(uintptr_t)entry->addr + off));
+}
+
+struct rdma_user_mmap_entry *efa_mmap_add(struct efa_ucontext *uctx,
+					  enum efa_mmap_kind kind, u64 addr,
+					  size_t size, __u64 *key)
+{
+	struct efa_mmap_entry *entry = kzalloc(sizeof(*entry), GFP_KERNEL);
+
+	if (!entry)
+		return NULL;
+	entry->kind = kind;
+	entry->addr = addr;
+	efa_entry_pages(entry, size, get_page);
+	if (rdma_user_mmap_entry_insert(&uctx->ibucontext, &entry->rdma,
+					PAGE_ALIGN(size))) {
+		efa_entry_pages(entry, size, put_page);
+		kfree(entry);
+		return NULL;
+	}
+	*key = rdma_user_mmap_get_offset(&entry->rdma);
+	return &entry->rdma;
+}
+
+void efa_mmap_free(struct rdma_user_mmap_entry *rdma_entry)
+{
+	struct efa_mmap_entry *entry = to_emmap(rdma_entry);
+
+	efa_entry_pages(entry, rdma_entry->npages * PAGE_SIZE, put_page);
+	kfree(entry);
+}
+
+static int efa_mmap_ring(struct vm_area_struct *vma, u64 addr, size_t size)
+{
+	size_t off;
+	int err;
+
+	for (off = 0; off < size; off += PAGE_SIZE) {
+		err = vm_insert_page(vma, vma->vm_start + off,
+				     virt_to_page((void *)(uintptr_t)addr +
+						  off));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int efa_mmap_entry(struct ib_ucontext *ibucontext,
+			  struct vm_area_struct *vma,
+			  struct efa_mmap_entry *entry)
+{
+	size_t size = entry->rdma.npages * PAGE_SIZE;
+
+	switch (entry->kind) {
+	case EFA_MMAP_DB:
+		return rdma_user_mmap_io(ibucontext, vma,
+					 PHYS_PFN(entry->addr), size,
+					 pgprot_noncached(vma->vm_page_prot),
+					 &entry->rdma);
+	case EFA_MMAP_LLQ:
+		return rdma_user_mmap_io(ibucontext, vma,
+					 PHYS_PFN(entry->addr), size,
+					 pgprot_writecombine(vma->vm_page_prot),
+					 &entry->rdma);
+	case EFA_MMAP_RING:
+		return efa_mmap_ring(vma, entry->addr, size);
+	default:
+		return -EINVAL;
+	}
+}
+
+int efa_mmap(struct ib_ucontext *ibucontext, struct vm_area_struct *vma)
+{
+	struct efa_dev *dev = to_edev(ibucontext->device);
+	struct rdma_user_mmap_entry *entry;
+	int err = -EINVAL;
+
+	entry = rdma_user_mmap_entry_get(ibucontext, vma);
+	if (entry) {
+		err = efa_mmap_entry(ibucontext, vma, to_emmap(entry));
+		rdma_user_mmap_entry_put(entry);
+	}
+	if (err) {
+		dev_dbg(&dev->pdev->dev, "mmap of offset 0x%lx: %d\n",
+			vma->vm_pgoff, err);
+		efa_count(dev, EFA_MMAP_ERR);
+	}
+	return err;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: completion queues
+ *
+ * Rings in memory that the device writes and the process reads; the process
+ * has a doorbell of its own to ask for an event.
+ */
+#include <linux/bitfield.h>
+#include <linux/log2.h>
+#include "efa.h"
+
+/* What the process asks for, judged before it is used. */
+static int efa_check_cq(struct efa_dev *dev, const struct ib_cq_init_attr *attr,
+			const struct efa_abi_create_cq *cmd)
+{
+	const u8 known = EFA_ABI_CQ_WITH_CHANNEL | EFA_ABI_CQ_WITH_SGID |
+			 (dev->caps.device_caps & EFA_CAP_64_BIT_REQ_ID ?
+			  EFA_ABI_CQ_WITH_64_BIT_ID : 0);
+
+	if (attr->flags)
+		return -EOPNOTSUPP;
+	if (attr->cqe < 1 || attr->cqe > dev->caps.max_cq_depth ||
+	    attr->cqe > U16_MAX || !is_power_of_2(attr->cqe))
+		return -EINVAL;
+	if (cmd->comp_mask || (cmd->flags & ~known) ||
+	    memchr_inv(cmd->reserved_58, 0, sizeof(cmd->reserved_58)))
+		return -EINVAL;
+	if (cmd->cq_entry_size != 16 && cmd->cq_entry_size != 32)
+		return -EINVAL;
+	if ((cmd->flags & EFA_ABI_CQ_WITH_SGID) && cmd->cq_entry_size != 32)
+		return -EINVAL;
+	if (cmd->num_sub_cqs != dev->caps.sub_cqs)
+		return -EINVAL;
+	if ((cmd->flags & EFA_ABI_CQ_WITH_CHANNEL) && !dev->num_eqs)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static int efa_ask_for_cq(struct efa_dev *dev, struct efa_cq *cq,
+			  const struct ib_cq_init_attr *attr,
+			  const struct efa_abi_create_cq *cmd, u16 uar,
+			  struct efa_create_cq_resp *resp)
+{
+	struct efa_create_cq_cmd req = {
+		.cq_caps_2 = FIELD_PREP(EFA_CQ_ENTRY_WORDS,
+					cmd->cq_entry_size / 4),
+		.sub_cq_depth = cpu_to_le16(attr->cqe),
+		.cq_ba_low = cpu_to_le32(lower_32_bits(cq->ring.dma)),
+		.cq_ba_high = cpu_to_le32(upper_32_bits(cq->ring.dma)),
+		.num_sub_cqs = cpu_to_le16(cmd->num_sub_cqs),
+		.uar = cpu_to_le16(uar),
+	};
+
+	if (cmd->flags & EFA_ABI_CQ_WITH_SGID)
+		req.cq_caps_2 |= EFA_CQ_SRC_ADDR;
+	if (cmd->flags & EFA_ABI_CQ_WITH_64_BIT_ID)
+		req.cq_caps_2 |= EFA_CQ_64_BIT_REQ_ID;
+	if (cmd->flags & EFA_ABI_CQ_WITH_CHANNEL) {
+		cq->eq = &dev->eqs[attr->comp_vector % dev->num_eqs];
+		req.cq_caps_1 |= EFA_CQ_INTERRUPT;
+		req.eqn = cpu_to_le16(cq->eq->eqn);
+	}
+	return efa_cmd_create_cq(dev, &req, resp);
+}
+
+static void efa_cq_unmap(struct efa_cq *cq)
+{
+	rdma_user_mmap_entry_remove(cq->db_entry);
+	rdma_user_mmap_entry_remove(cq->ring_entry);
+}
+
+/* Tell the process where the ring is, and the doorbell if it needs one. */
+static int efa_cq_map(struct efa_dev *dev, struct efa_cq *cq,
+		      struct efa_ucontext *uctx,
+		      const struct efa_create_cq_resp *got,
+		      struct efa_abi_create_cq_resp *resp)
+{
+	u32 db = le32_to_cpu(got->db_offset);
+	int err;
+
+	resp->cq_idx = cq->idx;
+	resp->q_mmap_size = cq->ring.size;
+	cq->ring_entry = efa_mmap_add(uctx, EFA_MMAP_RING,
+				      (uintptr_t)cq->ring.cpu, cq->ring.size,
+				      &resp->q_mmap_key);
+	if (!cq->ring_entry)
+		return -ENOMEM;
+	if (!(le32_to_cpu(got->flags) & EFA_CQ_DB_VALID))
+		return 0;
+	err = efa_db_check(dev, uctx, db);
+	if (err)
+		return err;
+	cq->db_entry = efa_mmap_add(uctx, EFA_MMAP_DB,
+				    dev->db_base + (db & PAGE_MASK), PAGE_SIZE,
+				    &resp->db_mmap_key);
+	if (!cq->db_entry)
+		return -ENOMEM;
+	resp->db_off = offset_in_page(db);
+	resp->comp_mask |= EFA_ABI_CQ_RESP_DB_OFF;
+	return 0;
+}
+
+static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
+			const struct ib_cq_init_attr *attr,
+			const struct efa_abi_create_cq *cmd,
+			struct efa_ucontext *uctx,
+			struct efa_abi_create_cq_resp *resp)
+{
+	struct efa_create_cq_resp got;
+	int err;
+
+	err = efa_ask_for_cq(dev, cq, attr, cmd, uctx->uar, &got);
+	if (err)
+		return err;
+	cq->idx = le16_to_cpu(got.cq_idx);
+	err = efa_cq_map(dev, cq, uctx, &got, resp);
+	if (!err && cq->eq)
+		err = xa_err(xa_store_irq(&dev->cqs, cq->idx, cq, GFP_KERNEL));
+	if (err) {
+		efa_cq_unmap(cq);
+		if (efa_cmd_destroy_cq(dev, cq->idx))
+			err = -EIO;	/* the caller sees to it that it is gone */
+	}
+	return err;
+}
+
+int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
+		  EFA_CQ_UDATA)
+{
+	struct ib_udata *udata = EFA_CQ_GET_UDATA;
+	struct efa_dev *dev = to_edev(ibcq->device);
+	struct efa_cq *cq = to_ecq(ibcq);
+	struct efa_abi_create_cq_resp resp = {};
+	struct efa_abi_create_cq cmd;
+	struct efa_ucontext *uctx;
+	int err = -EOPNOTSUPP;
+
+	if (!udata || EFA_CQ_GET_BUFFER)
+		goto out;
+	uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
+					 ibucontext);
+	err = efa_copy_req(udata, &cmd, sizeof(cmd));
+	if (!err)
+		err = efa_check_cq(dev, attr, &cmd);
+	if (!err)
+		err = efa_ring_alloc(dev, &cq->ring,
+				     (size_t)cmd.cq_entry_size * attr->cqe *
+				     cmd.num_sub_cqs, DMA_FROM_DEVICE);
+	if (err)
+		goto out;
+	err = efa_new_enter(dev, udata, &cq->life);
+	if (!err) {
+		err = efa_cq_build(dev, cq, attr, &cmd, uctx, &resp);
+		efa_life_leave(dev);
+	}
+	if (err) {
+		efa_settle(dev, err);
+		efa_ring_free(dev, &cq->ring, DMA_FROM_DEVICE);
+		goto out;
+	}
+	ibcq->cqe = attr->cqe;
+	err = efa_copy_resp(udata, &resp, sizeof(resp));
+	if (err)
+		efa_destroy_cq(ibcq, udata);
+out:
+	if (err)
+		efa_count(dev, EFA_CREATE_CQ_ERR);
+	return err;
+}
+
+int efa_destroy_cq(struct ib_cq *ibcq, struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibcq->device);
+	struct efa_cq *cq = to_ecq(ibcq);
+
+	if (!efa_life_enter(dev, cq->life)) {
+		int err = efa_cmd_destroy_cq(dev, cq->idx);
+
+		efa_life_leave(dev);
+		efa_settle(dev, err);
+	}
+	if (cq->eq) {
+		xa_cmpxchg_irq(&dev->cqs, cq->idx, cq, NULL, GFP_KERNEL);
+		/* an event of it may be on its way to the process */
+		synchronize_irq(pci_irq_vector(dev->pdev, cq->eq->vector));
+	}
+	efa_cq_unmap(cq);
+	efa_ring_free(dev, &cq->ring, DMA_FROM_DEVICE);
+	return 0;
+}

@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: life of the device, from probe to removal
+ *
+ * A device can die before its driver: a command remains without an answer, or
+ * the device says that it is lost. Then everybody who waits is told, verbs
+ * users get events, and the device is reset into its next life. What they
+ * made before is unknown to it; they can destroy it, and open the device anew.
+ */
+#include <linux/bitfield.h>
+#include <linux/delay.h>
+#include <linux/module.h>
+#include "efa.h"
+
+/* So often, each time after twice as long. */
+#define EFA_RECOVERY_TRIES	6
+#define EFA_RECOVERY_MS		100
+
+static const struct pci_device_id efa_ids[] = {
+	{ PCI_VDEVICE(AMAZON, 0xefa0) },
+	{ PCI_VDEVICE(AMAZON, 0xefa1) },
+	{ PCI_VDEVICE(AMAZON, 0xefa2) },
+	{ PCI_VDEVICE(AMAZON, 0xefa3) },
+	{ PCI_VDEVICE(AMAZON, 0xefa4) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, efa_ids);
+MODULE_AUTHOR("The efa-emu developers");
+MODULE_DESCRIPTION("Elastic Fabric Adapter, the driver to read");
+MODULE_LICENSE("Dual BSD/GPL");
+
+/* ---- lives ---- */
+
+int efa_life_enter(struct efa_dev *dev, unsigned int life)
+{
+	down_read(&dev->life_lock);
+	if (dev->state == EFA_DEV_LIVE && dev->life == life)
+		return 0;
+	up_read(&dev->life_lock);
+	return -EIO;
+}
+
+int efa_new_enter(struct efa_dev *dev, struct ib_udata *udata,
+		  unsigned int *life)
+{
+	struct efa_ucontext *uctx = udata ?
+		rdma_udata_to_drv_context(udata, struct efa_ucontext,
+					  ibucontext) : NULL;
+
+	down_read(&dev->life_lock);
+	if (dev->state == EFA_DEV_LIVE && (!uctx || !uctx->stale)) {
+		*life = dev->life;
+		return 0;
+	}
+	up_read(&dev->life_lock);
+	return -EIO;
+}
+
+void efa_life_leave(struct efa_dev *dev)
+{
+	up_read(&dev->life_lock);
+}
+
+int efa_settle(struct efa_dev *dev, int err)
+{
+	if (err != -EIO && err != -ETIME)
+		return err;
+	flush_work(&dev->recovery);
+	return 0;
+}
+
+/*
+ * Also from interrupts and under the life lock, which the work takes. What
+ * goes wrong while it is at it, it sees itself.
+ */
+void efa_schedule_recovery(struct efa_dev *dev)
+{
+	if (READ_ONCE(dev->state) == EFA_DEV_LIVE &&
+	    !test_and_set_bit(0, &dev->dying))
+		queue_work(system_freezable_wq, &dev->recovery);
+}
+
+/* From reset to where objects can be made. */
+static int efa_bring_up(struct efa_dev *dev, enum efa_reset_reason reason)
+{
+	int err;
+
+	err = efa_device_reset(dev, reason);
+	if (err)
+		return err;
+	err = efa_admin_start(dev);
+	if (err)
+		return err;
+	efa_aenq_start(dev);
+	return 0;
+}
+
+static int efa_announce(struct efa_dev *dev)
+{
+	int err;
+
+	err = efa_cmd_enable_aenq(dev);
+	if (err)
+		return err;
+	err = efa_eqs_create(dev);
+	if (err)
+		return err;
+	efa_cmd_host_info(dev);
+	return 0;
+}
+
+/* Those who have made something in that life. */
+static void efa_tell_users(struct efa_dev *dev, unsigned int life)
+{
+	struct ib_event event = {
+		.device = &dev->ibdev,
+		.event = IB_EVENT_DEVICE_FATAL,
+	};
+	struct efa_qp *qp;
+	unsigned long i;
+
+	xa_lock(&dev->qps);
+	xa_for_each(&dev->qps, i, qp) {
+		struct ib_event fatal = {
+			.device = &dev->ibdev,
+			.event = IB_EVENT_QP_FATAL,
+			.element.qp = &qp->ibqp,
+		};
+
+		if (qp->life == life && qp->ibqp.event_handler)
+			qp->ibqp.event_handler(&fatal, qp->ibqp.qp_context);
+	}
+	xa_unlock(&dev->qps);
+	ib_dispatch_event(&event);
+}
+
+/*
+ * Processes of the life before still have pages of the BARs mapped: they get
+ * UARs of the new one, so that nobody else does, and can make nothing there.
+ */
+static void efa_keep_pages(struct efa_dev *dev)
+{
+	struct efa_ucontext *uctx;
+
+	mutex_lock(&dev->uctx_lock);
+	list_for_each_entry(uctx, &dev->ucontexts, list) {
+		uctx->stale = true;
+		if (!efa_cmd_alloc_uar(dev, &uctx->uar))
+			uctx->life = dev->life;
+	}
+	mutex_unlock(&dev->uctx_lock);
+}
+
+/* No handler is at work on an event queue, and none begins. */
+static void efa_quiesce_eqs(struct efa_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->num_eqs; i++) {
+		WRITE_ONCE(dev->eqs[i].live, false);
+		synchronize_irq(pci_irq_vector(dev->pdev, i + 1));
+	}
+}
+
+static void efa_recover(struct work_struct *work)
+{
+	struct efa_dev *dev = container_of(work, struct efa_dev, recovery);
+	unsigned int tries = 0;
+	int err;
+
+	/* those who wait for an answer hold the life lock: wake them first */
+	efa_admin_stop(dev);
+	down_write(&dev->life_lock);
+	if (dev->state == EFA_DEV_DOWN) {
+		up_write(&dev->life_lock);
+		return;
+	}
+	dev->state = EFA_DEV_BROKEN;
+	dev->life++;
+	efa_quiesce_eqs(dev);
+	do {
+		if (tries)
+			msleep(EFA_RECOVERY_MS << tries);
+		err = efa_bring_up(dev, EFA_RESET_ADMIN_TO);
+		if (!err)
+			err = efa_announce(dev);
+		if (!err) {
+			efa_keep_pages(dev);
+			/* not everything says that a command had no answer */
+			if (!READ_ONCE(dev->admin.running))
+				err = -EIO;
+		}
+		if (err)
+			efa_admin_stop(dev);
+	} while (err && ++tries < EFA_RECOVERY_TRIES);
+	if (err)
+		/* it may never have been reset: let it touch nothing */
+		pci_clear_master(dev->pdev);
+	clear_bit(0, &dev->dying);
+	smp_mb__after_atomic();
+	WRITE_ONCE(dev->state, err ? EFA_DEV_DOWN : EFA_DEV_LIVE);
+	if (!dev->removing)
+		efa_tell_users(dev, dev->life - 1);
+	up_write(&dev->life_lock);
+
+	if (err)
+		dev_err(&dev->pdev->dev, "the device does not recover: %d\n",
+			err);
+	else
+		dev_info(&dev->pdev->dev, "recovered, life %u\n", dev->life);
+}
+
+/* ---- resources of the PCI function ---- */
+
+static irqreturn_t efa_mgmt_irq(int irq, void *data)
+{
+	struct efa_dev *dev = data;
+
+	efa_admin_poll(dev);
+	efa_aenq_poll(dev);
+	return IRQ_HANDLED;
+}
+
+static int efa_claim_bar(struct efa_dev *dev, unsigned int bar,
+			 phys_addr_t *base, resource_size_t *len)
+{
+	if (bar >= PCI_STD_NUM_BARS ||
+	    !(pci_resource_flags(dev->pdev, bar) & IORESOURCE_MEM)) {
+		dev_err(&dev->pdev->dev, "BAR %u is not memory\n", bar);
+		return -ENODEV;
+	}
+	*base = pci_resource_start(dev->pdev, bar);
+	*len = pci_resource_len(dev->pdev, bar);
+	/* else a process would get what lies next to it, too */
+	return PAGE_ALIGNED(*base) && PAGE_ALIGNED(*len) ? 0 : -ENODEV;
+}
+
+static int efa_set_dma_mask(struct efa_dev *dev)
+{
+	u32 caps, width;
+	int err;
+
+	err = efa_reg_read(dev, EFA_REG_CAPS, &caps);
+	if (err)
+		return err;
+	width = FIELD_GET(EFA_CAPS_DMA_ADDR_WIDTH, caps);
+	if (width < 32 || width > 64) {
+		dev_err(&dev->pdev->dev, "DMA addresses of %u bits\n", width);
+		return -EINVAL;
+	}
+	dma_set_max_seg_size(&dev->pdev->dev, UINT_MAX);
+	return dma_set_mask_and_coherent(&dev->pdev->dev,
+					 DMA_BIT_MASK(width));
+}
+
+static int efa_check_versions(struct efa_dev *dev)
+{
+	u32 version, controller;
+	int err;
+
+	err = efa_reg_read(dev, EFA_REG_VERSION, &version);
+	if (!err)
+		err = efa_reg_read(dev, EFA_REG_CONTROLLER_VERSION,
+				   &controller);
+	if (err)
+		return err;
+	dev_dbg(&dev->pdev->dev, "version %u.%u, controller 0x%x\n",
+		version >> 8, version & 0xff, controller);
+	if (!version || !(controller & GENMASK(23, 0))) {
+		dev_err(&dev->pdev->dev, "version 0x%x, controller 0x%x\n",
+			version, controller);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void efa_free_irqs(struct efa_dev *dev, unsigned int eqs)
+{
+	while (eqs--)
+		free_irq(pci_irq_vector(dev->pdev, eqs + 1), &dev->eqs[eqs]);
+}
+
+static int efa_request_irqs(struct efa_dev *dev)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < dev->num_eqs; i++) {
+		err = request_irq(pci_irq_vector(dev->pdev, i + 1), efa_eq_irq,
+				  0, EFA_DRV_NAME "-comp", &dev->eqs[i]);
+		if (err) {
+			efa_free_irqs(dev, i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int efa_alloc_vectors(struct efa_dev *dev)
+{
+	int table = pci_msix_vec_count(dev->pdev);
+	int got;
+
+	if (table < 1)
+		return -ENODEV;
+	/* the device is told vectors of 8 bits */
+	got = pci_alloc_irq_vectors(dev->pdev, 1,
+				    min3(table, (int)num_online_cpus() + 1,
+					 256), PCI_IRQ_MSIX);
+	if (got < 0)
+		return got;
+	dev->num_vectors = got;
+	return 0;
+}
+
+/* No new life; what is under way ends. The device may be gone. */
+static void efa_take_down(struct efa_dev *dev)
+{
+	efa_admin_stop(dev);
+	down_write(&dev->life_lock);
+	dev->state = EFA_DEV_DOWN;
+	up_write(&dev->life_lock);
+}
+
+/* ---- probe, in layers: each undoes what it did if what is above fails ---- */
+
+static int efa_probe_objects(struct efa_dev *dev)
+{
+	int err;
+
+	err = efa_eqs_alloc(dev);
+	if (err)
+		return err;
+	err = efa_request_irqs(dev);
+	if (err)
+		goto free_eqs;
+	err = efa_announce(dev);
+	if (err)
+		goto free_irqs;
+	dev->state = EFA_DEV_LIVE;
+	err = efa_register(dev);
+	if (err)
+		goto destroy_eqs;
+	return 0;
+
+destroy_eqs:
+	efa_take_down(dev);
+	cancel_work_sync(&dev->recovery);
+	efa_eqs_destroy(dev);
+free_irqs:
+	efa_free_irqs(dev, dev->num_eqs);
+free_eqs:
+	efa_eqs_free(dev);
+	return err;
+}
+
+static int efa_probe_queues(struct efa_dev *dev)
+{
+	int irq = pci_irq_vector(dev->pdev, 0);
+	int err;
+
+	err = efa_admin_init(dev);
+	if (err)
+		return err;
+	err = efa_aenq_init(dev);
+	if (err)
+		goto exit_admin;
+	err = request_irq(irq, efa_mgmt_irq, 0, EFA_DRV_NAME "-mgmt", dev);
+	if (err)
+		goto exit_aenq;
+	err = efa_admin_start(dev);
+	if (err)
+		goto free_irq;
+	efa_aenq_start(dev);
+	err = efa_cmd_get_caps(dev, &dev->caps);
+	if (!err)
+		err = efa_claim_bar(dev, dev->caps.db_bar, &dev->db_base,
+				    &dev->db_len);
+	if (!err)
+		err = efa_probe_objects(dev);
+	if (err)
+		goto reset;
+	return 0;
+
+reset:
+	efa_admin_stop(dev);
+	/* before the memory goes that the device writes to */
+	efa_device_reset(dev, EFA_RESET_INIT_ERR);
+free_irq:
+	free_irq(irq, dev);
+	cancel_work_sync(&dev->recovery);
+exit_aenq:
+	efa_aenq_exit(dev);
+exit_admin:
+	efa_admin_exit(dev);
+	return err;
+}
+
+static int efa_probe_device(struct efa_dev *dev)
+{
+	int err;
+
+	err = efa_regs_init(dev);
+	if (err)
+		return err;
+	err = efa_device_reset(dev, EFA_RESET_NORMAL);
+	if (err)
+		goto exit_regs;
+	err = efa_check_versions(dev);
+	if (!err)
+		err = efa_set_dma_mask(dev);
+	if (!err)
+		err = efa_alloc_vectors(dev);
+	if (err)
+		goto exit_regs;
+	err = efa_probe_queues(dev);
+	if (err)
+		goto free_vectors;
+	return 0;
+
+free_vectors:
+	pci_free_irq_vectors(dev->pdev);
+exit_regs:
+	efa_regs_exit(dev);
+	return err;
+}
+
+static struct efa_dev *efa_dev_alloc(struct pci_dev *pdev)
+{
+	struct efa_dev *dev = ib_alloc_device(efa_dev, ibdev);
+
+	if (!dev)
+		return NULL;
+	dev->pdev = pdev;
+	init_rwsem(&dev->life_lock);
+	INIT_WORK(&dev->recovery, efa_recover);
+	mutex_init(&dev->uctx_lock);
+	INIT_LIST_HEAD(&dev->ucontexts);
+	xa_init_flags(&dev->cqs, XA_FLAGS_LOCK_IRQ);
+	xa_init(&dev->qps);
+	xa_init(&dev->bar_owner);
+	pci_set_drvdata(pdev, dev);
+	return dev;
+}
+
+static void efa_dev_free(struct efa_dev *dev)
+{
+	xa_destroy(&dev->bar_owner);
+	xa_destroy(&dev->qps);
+	xa_destroy(&dev->cqs);
+	ib_dealloc_device(&dev->ibdev);
+}
+
+static int efa_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct efa_dev *dev;
+	int err;
+
+	err = pci_enable_device_mem(pdev);
+	if (err)
+		return err;
+	err = pci_request_mem_regions(pdev, EFA_DRV_NAME);
+	if (err)
+		goto disable;
+	pci_set_master(pdev);
+	dev = efa_dev_alloc(pdev);
+	if (!dev) {
+		err = -ENOMEM;
+		goto release;
+	}
+	err = efa_claim_bar(dev, EFA_MEM_BAR, &dev->mem_base, &dev->mem_len);
+	if (!err)
+		err = efa_probe_device(dev);
+	if (err)
+		goto free;
+	return 0;
+
+free:
+	efa_dev_free(dev);
+release:
+	pci_clear_master(pdev);
+	pci_release_mem_regions(pdev);
+disable:
+	pci_disable_device(pdev);
+	return err;
+}
+
+static void efa_remove(struct pci_dev *pdev)
+{
+	struct efa_dev *dev = pci_get_drvdata(pdev);
+	bool present = pci_device_is_present(pdev);
+
+	/* a device that was pulled out answers no command */
+	if (!present)
+		efa_take_down(dev);
+	down_write(&dev->life_lock);
+	dev->removing = true;
+	up_write(&dev->life_lock);
+	/* destroys what users have left; the lives can still change */
+	ib_unregister_device(&dev->ibdev);
+	down_write(&dev->life_lock);
+	if (dev->state == EFA_DEV_LIVE)
+		efa_eqs_destroy(dev);
+	up_write(&dev->life_lock);
+	efa_take_down(dev);
+	cancel_work_sync(&dev->recovery);
+	if (present)
+		efa_device_reset(dev, EFA_RESET_NORMAL);
+	efa_free_irqs(dev, dev->num_eqs);
+	efa_eqs_free(dev);
+	free_irq(pci_irq_vector(pdev, 0), dev);
+	cancel_work_sync(&dev->recovery);
+	efa_aenq_exit(dev);
+	efa_admin_exit(dev);
+	pci_free_irq_vectors(pdev);
+	efa_regs_exit(dev);
+	efa_dev_free(dev);
+	pci_clear_master(pdev);
+	pci_release_mem_regions(pdev);
+	pci_disable_device(pdev);
+}
+
+/* Another kernel may use all memory next: the device must let go of it. */
+static void efa_shutdown(struct pci_dev *pdev)
+{
+	struct efa_dev *dev = pci_get_drvdata(pdev);
+
+	efa_take_down(dev);
+	efa_device_reset(dev, EFA_RESET_SHUTDOWN);
+}
+
+/* Sleep is the end of a life. */
+static int efa_suspend(struct device *device)
+{
+	struct efa_dev *dev = dev_get_drvdata(device);
+
+	efa_admin_stop(dev);
+	down_write(&dev->life_lock);
+	dev->state = EFA_DEV_BROKEN;
+	efa_quiesce_eqs(dev);
+	efa_device_reset(dev, EFA_RESET_NORMAL);
+	up_write(&dev->life_lock);
+	return 0;
+}
+
+static int efa_resume(struct device *device)
+{
+	struct efa_dev *dev = dev_get_drvdata(device);
+
+	/* not by the work queue, which is still frozen */
+	cancel_work_sync(&dev->recovery);
+	pci_set_master(dev->pdev);
+	efa_recover(&dev->recovery);
+	return dev->state == EFA_DEV_LIVE ? 0 : -EIO;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(efa_pm_ops, efa_suspend, efa_resume);
+
+static struct pci_driver efa_driver = {
+	.name = EFA_DRV_NAME,
+	.id_table = efa_ids,
+	.probe = efa_probe,
+	.remove = efa_remove,
+	.shutdown = efa_shutdown,
+	.driver.pm = pm_sleep_ptr(&efa_pm_ops),
+};
+module_pci_driver(efa_driver);

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: protection domains
+ */
+#include "efa.h"
+
+int efa_alloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibpd->device);
+	struct efa_pd *pd = to_epd(ibpd);
+	struct efa_abi_alloc_pd_resp resp = {};
+	int err;
+
+	err = udata && udata->inlen &&
+	      !ib_is_udata_cleared(udata, 0, udata->inlen) ? -EINVAL : 0;
+	if (!err)
+		err = efa_new_enter(dev, udata, &pd->life);
+	if (err)
+		goto out;
+	err = efa_cmd_alloc_pd(dev, &pd->pdn);
+	efa_life_leave(dev);
+	if (!err) {
+		resp.pdn = pd->pdn;
+		err = efa_copy_resp(udata, &resp, sizeof(resp));
+		if (err)
+			efa_dealloc_pd(ibpd, udata);
+	}
+out:
+	if (err)
+		efa_count(dev, EFA_ALLOC_PD_ERR);
+	return err;
+}
+
+int efa_dealloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibpd->device);
+	struct efa_pd *pd = to_epd(ibpd);
+
+	if (!efa_life_enter(dev, pd->life)) {
+		efa_cmd_dealloc_pd(dev, pd->pdn);
+		efa_life_leave(dev);
+	}
+	return 0;
+}

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: queue pairs
+ *
+ * UD as in InfiniBand, and SRD, which has the states of UD and may say how
+ * often to try again when the receiver is not ready. The send queue is device
+ * memory that the process writes, the receive queue a ring in memory.
+ */
+#include <linux/log2.h>
+#include "efa.h"
+
+static struct efa_qp *to_eqp(struct ib_qp *ibqp)
+{
+	return container_of(ibqp, struct efa_qp, ibqp);
+}
+
+/* ---- creation ---- */
+
+static int efa_check_init(const struct efa_dev *dev,
+			  const struct ib_qp_init_attr *attr)
+{
+	const struct efa_caps *caps = &dev->caps;
+
+	if (attr->qp_type != IB_QPT_UD && attr->qp_type != IB_QPT_DRIVER)
+		return -EOPNOTSUPP;
+	if (attr->srq || attr->create_flags)
+		return -EOPNOTSUPP;
+	if (attr->cap.max_send_wr > caps->max_sq_depth ||
+	    attr->cap.max_recv_wr > caps->max_rq_depth ||
+	    attr->cap.max_send_sge > caps->max_send_sge ||
+	    attr->cap.max_recv_sge > caps->max_recv_sge ||
+	    attr->cap.max_inline_data > caps->inline_size_ex)
+		return -EINVAL;
+	return 0;
+}
+
+static int efa_check_qp_cmd(const struct efa_dev *dev,
+			    const struct ib_qp_init_attr *attr,
+			    const struct efa_abi_create_qp *cmd)
+{
+	u16 known = 0;
+
+	if (dev->caps.device_caps & EFA_CAP_UNSOLICITED_WRITE_RECV)
+		known |= EFA_ABI_QP_UNSOLICITED;
+	if (dev->caps.device_caps & EFA_CAP_64_BIT_REQ_ID)
+		known |= EFA_ABI_QP_64_BIT_ID;
+	if (cmd->comp_mask ||
+	    memchr_inv(cmd->reserved_98, 0, sizeof(cmd->reserved_98)))
+		return -EINVAL;
+	if (cmd->flags & ~known)
+		return -EINVAL;
+	if (attr->qp_type == IB_QPT_DRIVER &&
+	    cmd->driver_qp_type != EFA_ABI_DRIVER_QP_SRD)
+		return -EOPNOTSUPP;
+	/* what the device would refuse, or we could not allocate */
+	if (cmd->sq_ring_size > dev->caps.max_llq_size ||
+	    cmd->rq_ring_size > 16ull *
+			roundup_pow_of_two(max(dev->caps.max_rq_depth, 1u)))
+		return -EINVAL;
+	return 0;
+}
+
+static int efa_ask_for_qp(struct efa_dev *dev, struct efa_qp *qp,
+			  const struct ib_qp_init_attr *attr,
+			  const struct efa_abi_create_qp *cmd, u16 uar,
+			  struct efa_create_qp_resp *resp)
+{
+	struct efa_create_qp_cmd req = {
+		.pd = cpu_to_le16(to_epd(qp->ibqp.pd)->pdn),
+		.qp_type = attr->qp_type == IB_QPT_UD ? EFA_QP_UD : EFA_QP_SRD,
+		.rq_base_addr = cpu_to_le64(qp->rq.cpu ? qp->rq.dma : 0),
+		.send_cq_idx = cpu_to_le32(to_ecq(attr->send_cq)->idx),
+		.recv_cq_idx = cpu_to_le32(to_ecq(attr->recv_cq)->idx),
+		.send_queue_ring_size = cpu_to_le32(cmd->sq_ring_size),
+		.send_queue_depth = cpu_to_le32(attr->cap.max_send_wr),
+		.recv_queue_ring_size = cpu_to_le32(cmd->rq_ring_size),
+		.recv_queue_depth = cpu_to_le32(attr->cap.max_recv_wr),
+		.uar = cpu_to_le16(uar),
+		.sl = cmd->sl,
+	};
+
+	if (cmd->flags & EFA_ABI_QP_UNSOLICITED)
+		req.flags |= EFA_CREATE_QP_UNSOLICITED;
+	if (cmd->flags & EFA_ABI_QP_64_BIT_ID)
+		req.flags |= EFA_CREATE_QP_64_BIT_REQ_ID;
+	return efa_cmd_create_qp(dev, &req, resp);
+}
+
+int efa_db_check(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset)
+{
+	if (offset > dev->db_len - sizeof(u32) || offset % sizeof(u32)) {
+		dev_err(&dev->pdev->dev, "doorbell at 0x%x of the BAR\n",
+			offset);
+		return -EIO;
+	}
+	return efa_bar_claim(dev, uctx, dev->db_base + offset, sizeof(u32));
+}
+
+static struct rdma_user_mmap_entry *
+efa_map_db(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset,
+	   __u64 *key)
+{
+	if (efa_db_check(dev, uctx, offset))
+		return NULL;
+	return efa_mmap_add(uctx, EFA_MMAP_DB,
+			    dev->db_base + (offset & PAGE_MASK), PAGE_SIZE,
+			    key);
+}
+
+static struct rdma_user_mmap_entry *
+efa_map_llq(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset,
+	    size_t size, __u64 *key)
+{
+	phys_addr_t first = dev->mem_base + (offset & PAGE_MASK);
+
+	if (offset > dev->mem_len || size > dev->mem_len - offset) {
+		dev_err(&dev->pdev->dev, "send queue at 0x%x of the BAR\n",
+			offset);
+		return NULL;
+	}
+	size += offset_in_page(offset);
+	size = max_t(size_t, size, 1);
+	if (efa_bar_claim(dev, uctx, first, size))
+		return NULL;
+	return efa_mmap_add(uctx, EFA_MMAP_LLQ, first, size, key);
+}
+
+static void efa_qp_unmap(struct efa_qp *qp)
+{
+	rdma_user_mmap_entry_remove(qp->rq_entry);
+	rdma_user_mmap_entry_remove(qp->rq_db_entry);
+	rdma_user_mmap_entry_remove(qp->llq_entry);
+	rdma_user_mmap_entry_remove(qp->sq_db_entry);
+}
+
+static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
+		      struct efa_ucontext *uctx, u32 sq_ring_size,
+		      const struct efa_create_qp_resp *got,
+		      struct efa_abi_create_qp_resp *resp)
+{
+	u32 llq = le32_to_cpu(got->llq_descriptors_offset);
+	u32 sq_db = le32_to_cpu(got->sq_db_offset);
+	u32 rq_db = le32_to_cpu(got->rq_db_offset);
+
+	resp->sq_db_offset = offset_in_page(sq_db);
+	resp->llq_desc_offset = offset_in_page(llq);
+	resp->send_sub_cq_idx = le16_to_cpu(got->send_sub_cq_idx);
+	resp->recv_sub_cq_idx = le16_to_cpu(got->recv_sub_cq_idx);
+	qp->sq_db_entry = efa_map_db(dev, uctx, sq_db,
+				     &resp->sq_db_mmap_key);
+	if (!qp->sq_db_entry)
+		return -ENOMEM;
+	qp->llq_entry = efa_map_llq(dev, uctx, llq, sq_ring_size,
+				    &resp->llq_desc_mmap_key);
+	if (!qp->llq_entry)
+		return -ENOMEM;
+	if (!qp->rq.cpu)
+		return 0;
+	resp->rq_db_offset = offset_in_page(rq_db);
+	resp->rq_mmap_size = qp->rq.size;
+	qp->rq_db_entry = efa_map_db(dev, uctx, rq_db, &resp->rq_db_mmap_key);
+	if (!qp->rq_db_entry)
+		return -ENOMEM;
+	qp->rq_entry = efa_mmap_add(uctx, EFA_MMAP_RING,
+				    (uintptr_t)qp->rq.cpu, qp->rq.size,
+				    &resp->rq_mmap_key);
+	return qp->rq_entry ? 0 : -ENOMEM;
+}
+
+static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
+			const struct ib_qp_init_attr *attr,
+			const struct efa_abi_create_qp *cmd,
+			struct efa_ucontext *uctx,
+			struct efa_abi_create_qp_resp *resp)
+{
+	struct efa_create_qp_resp got;
+	int err;
+
+	err = efa_ask_for_qp(dev, qp, attr, cmd, uctx->uar, &got);
+	if (err)
+		return err;
+	qp->handle = le32_to_cpu(got.qp_handle);
+	qp->ibqp.qp_num = le16_to_cpu(got.qp_num);
+	err = efa_qp_map(dev, qp, uctx, cmd->sq_ring_size, &got, resp);
+	if (!err)
+		err = xa_err(xa_store(&dev->qps, qp->ibqp.qp_num, qp,
+				      GFP_KERNEL));
+	if (err) {
+		efa_qp_unmap(qp);
+		if (efa_cmd_destroy_qp(dev, qp->handle))
+			err = -EIO;	/* the caller sees to it that it is gone */
+	}
+	return err;
+}
+
+/* The device knows it no more. */
+static int efa_qp_end(struct efa_dev *dev, struct efa_qp *qp)
+{
+	int err;
+
+	if (efa_life_enter(dev, qp->life))
+		return 0;	/* of an earlier life */
+	err = efa_cmd_destroy_qp(dev, qp->handle);
+	efa_life_leave(dev);
+	return efa_settle(dev, err);
+}
+
+static void efa_qp_release(struct efa_dev *dev, struct efa_qp *qp)
+{
+	xa_cmpxchg(&dev->qps, qp->ibqp.qp_num, qp, NULL, GFP_KERNEL);
+	efa_qp_unmap(qp);
+	efa_ring_free(dev, &qp->rq, DMA_TO_DEVICE);
+}
+
+int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
+		  struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibqp->device);
+	struct efa_pd *pd = to_epd(ibqp->pd);
+	struct efa_qp *qp = to_eqp(ibqp);
+	struct efa_abi_create_qp_resp resp = {};
+	struct efa_abi_create_qp cmd;
+	struct efa_ucontext *uctx;
+	int err = -EOPNOTSUPP;
+
+	if (!udata)
+		goto out;
+	uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
+					 ibucontext);
+	err = efa_check_init(dev, attr);
+	if (!err)
+		err = efa_copy_req(udata, &cmd, sizeof(cmd));
+	if (!err)
+		err = efa_check_qp_cmd(dev, attr, &cmd);
+	if (!err && cmd.rq_ring_size)
+		err = efa_ring_alloc(dev, &qp->rq, cmd.rq_ring_size,
+				     DMA_TO_DEVICE);
+	if (err)
+		goto out;
+	qp->life = pd->life;
+	qp->state = IB_QPS_RESET;
+	qp->cap = attr->cap;
+	err = efa_life_enter(dev, qp->life);
+	if (!err) {
+		err = efa_qp_build(dev, qp, attr, &cmd, uctx, &resp);
+		efa_life_leave(dev);
+	}
+	if (err) {
+		efa_settle(dev, err);
+		efa_ring_free(dev, &qp->rq, DMA_TO_DEVICE);
+		goto out;
+	}
+	err = efa_copy_resp(udata, &resp, sizeof(resp));
+	if (err) {
+		efa_qp_end(dev, qp);
+		efa_qp_release(dev, qp);
+	}
+out:
+	if (err)
+		efa_count(dev, EFA_CREATE_QP_ERR);
+	return err;
+}
+
+int efa_destroy_qp(struct ib_qp *ibqp, struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibqp->device);
+	struct efa_qp *qp = to_eqp(ibqp);
+	int err = efa_qp_end(dev, qp);
+
+	if (!err)
+		efa_qp_release(dev, qp);
+	return err;
+}
+
+/* ---- states ---- */
+
+#define EFA_MODIFY_MASK (IB_QP_STATE | IB_QP_CUR_STATE | \
+			 IB_QP_EN_SQD_ASYNC_NOTIFY | IB_QP_PKEY_INDEX | \
+			 IB_QP_PORT | IB_QP_QKEY | IB_QP_SQ_PSN | \
+			 IB_QP_RNR_RETRY)
+
+static const struct efa_transition {
+	enum ib_qp_state from, to;
+	int needed, possible;
+} efa_srd_transitions[] = {
+	{ IB_QPS_RESET, IB_QPS_INIT,
+	  IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_QKEY },
+	{ IB_QPS_INIT, IB_QPS_INIT, 0,
+	  IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_QKEY },
+	{ IB_QPS_INIT, IB_QPS_RTR, 0, IB_QP_PKEY_INDEX | IB_QP_QKEY },
+	{ IB_QPS_RTR, IB_QPS_RTS, IB_QP_SQ_PSN,
+	  IB_QP_CUR_STATE | IB_QP_QKEY | IB_QP_RNR_RETRY },
+	{ IB_QPS_RTS, IB_QPS_RTS, 0, IB_QP_CUR_STATE | IB_QP_QKEY },
+	{ IB_QPS_RTS, IB_QPS_SQD, 0, IB_QP_EN_SQD_ASYNC_NOTIFY },
+	{ IB_QPS_SQD, IB_QPS_SQD, 0, IB_QP_PKEY_INDEX | IB_QP_QKEY },
+	{ IB_QPS_SQD, IB_QPS_RTS, 0, IB_QP_CUR_STATE | IB_QP_QKEY },
+	{ IB_QPS_SQE, IB_QPS_RTS, 0, IB_QP_CUR_STATE | IB_QP_QKEY },
+};
+
+static bool efa_srd_modify_is_ok(enum ib_qp_state from, enum ib_qp_state to,
+				 int mask)
+{
+	unsigned int i;
+
+	mask &= ~IB_QP_STATE;
+	if (to == IB_QPS_RESET)
+		return !mask;
+	if (to == IB_QPS_ERR)
+		return !mask && from != IB_QPS_RESET;
+	for (i = 0; i < ARRAY_SIZE(efa_srd_transitions); i++) {
+		const struct efa_transition *t = &efa_srd_transitions[i];
+
+		if (t->from == from && t->to == to)
+			return (mask & t->needed) == t->needed &&
+			       !(mask & ~(t->needed | t->possible));
+	}
+	return false;
+}
+
+static int efa_check_modify(struct efa_dev *dev, struct efa_qp *qp,
+			    const struct ib_qp_attr *attr, int mask,
+			    enum ib_qp_state from, enum ib_qp_state to)
+{
+	bool ok;
+
+	if (mask & ~EFA_MODIFY_MASK)
+		return -EOPNOTSUPP;
+	if ((mask & IB_QP_CUR_STATE) && attr->cur_qp_state != IB_QPS_RTR &&
+	    attr->cur_qp_state != IB_QPS_RTS &&
+	    attr->cur_qp_state != IB_QPS_SQD &&
+	    attr->cur_qp_state != IB_QPS_SQE)
+		return -EINVAL;
+	if (qp->ibqp.qp_type == IB_QPT_DRIVER)
+		ok = efa_srd_modify_is_ok(from, to, mask);
+	else
+		ok = ib_modify_qp_is_ok(from, to, IB_QPT_UD, mask);
+	if (!ok)
+		return -EINVAL;
+	if ((mask & IB_QP_PORT) && attr->port_num != 1)
+		return -EINVAL;
+	if ((mask & IB_QP_PKEY_INDEX) && attr->pkey_index)
+		return -EINVAL;
+	return 0;
+}
+
+int efa_modify_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
+		  struct ib_udata *udata)
+{
+	struct efa_dev *dev = to_edev(ibqp->device);
+	struct efa_qp *qp = to_eqp(ibqp);
+	enum ib_qp_state from = mask & IB_QP_CUR_STATE ? attr->cur_qp_state
+							: qp->state;
+	enum ib_qp_state to = mask & IB_QP_STATE ? attr->qp_state : from;
+	struct efa_modify_qp_cmd req = { .qp_handle = cpu_to_le32(qp->handle) };
+	u32 what = 0;
+	int err;
+
+	if (udata && udata->inlen &&
+	    !ib_is_udata_cleared(udata, 0, udata->inlen))
+		return -EINVAL;
+	err = efa_check_modify(dev, qp, attr, mask, from, to);
+	if (err)
+		return err;
+	if (mask & IB_QP_STATE) {
+		what |= EFA_MODIFY_QP_STATE | EFA_MODIFY_QP_CUR_STATE;
+		req.qp_state = cpu_to_le32(to);
+		req.cur_qp_state = cpu_to_le32(from);
+	}
+	if (mask & IB_QP_EN_SQD_ASYNC_NOTIFY) {
+		what |= EFA_MODIFY_QP_SQ_DRAINED;
+		req.sq_drained_async_notify = !!attr->en_sqd_async_notify;
+	}
+	if (mask & IB_QP_QKEY) {
+		what |= EFA_MODIFY_QP_QKEY;
+		req.qkey = cpu_to_le32(attr->qkey);
+	}
+	if (mask & IB_QP_SQ_PSN) {
+		what |= EFA_MODIFY_QP_SQ_PSN;
+		req.sq_psn = cpu_to_le32(attr->sq_psn);
+	}
+	if (mask & IB_QP_RNR_RETRY) {
+		what |= EFA_MODIFY_QP_RNR_RETRY;
+		req.rnr_retry = attr->rnr_retry;
+	}
+	req.modify_mask = cpu_to_le32(what);
+
+	err = efa_life_enter(dev, qp->life);
+	if (err)
+		return err;
+	err = efa_cmd_modify_qp(dev, &req);
+	if (!err)
+		qp->state = to;
+	efa_life_leave(dev);
+	return err;
+}
+
+#define EFA_QUERY_MASK (IB_QP_STATE | IB_QP_PKEY_INDEX | IB_QP_PORT | \
+			IB_QP_QKEY | IB_QP_SQ_PSN | IB_QP_CAP | \
+			IB_QP_RNR_RETRY)
+
+int efa_query_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
+		 struct ib_qp_init_attr *init)
+{
+	struct efa_dev *dev = to_edev(ibqp->device);
+	struct efa_qp *qp = to_eqp(ibqp);
+	struct efa_query_qp_resp resp;
+	int err;
+
+	if (mask & ~EFA_QUERY_MASK)
+		return -EOPNOTSUPP;
+	memset(attr, 0, sizeof(*attr));
+	memset(init, 0, sizeof(*init));
+	err = efa_life_enter(dev, qp->life);
+	if (err)
+		return err;
+	err = efa_cmd_query_qp(dev, qp->handle, &resp);
+	efa_life_leave(dev);
+	if (err)
+		return err;
+	attr->qp_state = le32_to_cpu(resp.qp_state);
+	attr->cur_qp_state = attr->qp_state;
+	attr->qkey = le32_to_cpu(resp.qkey);
+	attr->sq_psn = le32_to_cpu(resp.sq_psn);
+	attr->sq_draining = resp.sq_draining;
+	attr->rnr_retry = resp.rnr_retry;
+	attr->port_num = 1;
+	attr->cap = qp->cap;
+
+	init->qp_type = ibqp->qp_type;
+	init->recv_cq = ibqp->recv_cq;
+	init->send_cq = ibqp->send_cq;
+	init->qp_context = ibqp->qp_context;
+	init->cap = attr->cap;
+	return 0;
+}
