@@ -82,6 +82,11 @@ def _add_image_options(parser):
                         help="an image with more in it: mpi, which is Open MPI and mpi4py; may be repeated")
 
 
+def _add_driver_option(parser):
+    parser.add_argument("--driver", choices=node.DRIVERS, default="stock",
+                        help="the nodes' EFA driver: Linux's own, or the one in guest/driver (default: stock)")
+
+
 def _setup_parser(commands):
     parser = _add(commands, "setup", _setup, "build and download all that clusters need; run it again to resume", False)
     _add_image_options(parser)
@@ -108,6 +113,7 @@ def _add_node_options(parser):
     parser.add_argument("--nics", type=int, default=1, metavar="K", help="EFA devices of a node (default: 1)")
     parser.add_argument("--generation", type=int, default=2, metavar="G", help="of the devices, 0 to 4 (default: 2)")
     _add_image_options(parser)
+    _add_driver_option(parser)
     parser.add_argument("--iommu", action="store_true", help="put the EFA devices behind an IOMMU that translates")
     parser.add_argument("--accel", choices=node.ACCELS, default="tcg",
                         help="how CPUs are emulated (default: tcg; auto uses KVM if it works)")
@@ -201,8 +207,8 @@ def _setup(args):
 def _node_settings(args):
     return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
             "kernel": args.kernel, "kernel_suite": args.kernel_suite, "layers": tuple(args.layers),
-            "accel": args.accel, "device": args.device, "trace": tuple(args.trace), "impair": args.impair,
-            "iommu": args.iommu, "qemu_args": tuple(shlex.split(args.qemu_args))}
+            "driver": args.driver, "accel": args.accel, "device": args.device, "trace": tuple(args.trace),
+            "impair": args.impair, "iommu": args.iommu, "qemu_args": tuple(shlex.split(args.qemu_args))}
 
 
 def _up(args):

@@ -259,6 +259,8 @@ def check(config):
     if config.path_mtu and not node.PATH_MTU_MIN <= config.path_mtu <= node.PATH_MTU_MAX:
         raise ui.Fail(f"--path-mtu {config.path_mtu}: it must be {node.PATH_MTU_MIN} to {node.PATH_MTU_MAX}, or 0 for "
                       "the default")
+    if config.driver not in node.DRIVERS:
+        raise ui.Fail(f"--driver {config.driver}: it must be {' or '.join(node.DRIVERS)}")
     if config.fabric not in node.FABRICS:
         raise ui.Fail(f"--fabric {config.fabric}: it must be {' or '.join(node.FABRICS)}")
     if config.impair:
@@ -277,6 +279,8 @@ def prepare(config):
     apt.require([*HOST_PACKAGES, *qemu.RUN_PACKAGES], "running clusters")
     image = guest.image(config.suite, config.kernel, guest.packages_of(config.layers), config.kernel_suite)
     bound = kernel.generations(image.kernel.parent)
+    if config.driver != "stock":
+        image, bound = guest.with_our_driver(image, config.kernel_suite or config.suite, config.kernel)
     if config.nics and config.generation not in bound:
         raise ui.Fail(f"--generation {config.generation}: the EFA driver of Linux {image.release} binds generations "
                       f"{bound[0]} to {bound[-1]}; another --kernel-suite may have a newer one")

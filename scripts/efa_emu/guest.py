@@ -75,6 +75,17 @@ def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite="
     return Image(built / "vmlinux", directory / "initrd", directory / "root.img", (built / "release").read_text())
 
 
+def with_our_driver(made, suite, flavour):
+    """The Image made, whose nodes load our driver instead of the stock one: it comes in the initramfs."""
+    module, bound = kernel.our_driver(suite, flavour)
+
+    def build(directory):
+        extra = _cpio({"driver": None, f"driver/{module.name}": module.read_bytes()})
+        (directory / "initrd").write_bytes(made.initrd.read_bytes() + extra)
+    directory = cache.build("driver-initrd", [made.initrd.parent.name, module.parent.name], build)
+    return made._replace(initrd=directory / "initrd"), bound
+
+
 def is_built(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite=""):
     """Whether image() has nothing to do."""
     image_path = cache.path("image", _image_inputs(suite, flavour, _packages(extra), kernel_suite))

@@ -13,7 +13,7 @@ import shutil
 import struct
 import subprocess
 
-from . import cache, chroot, ui
+from . import TREE, cache, chroot, ui
 
 # What differs between suites and flavours; a suite that is not named here uses the default.
 IMAGE_PACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
@@ -27,6 +27,9 @@ MORE_MODULES = ["ib_umad?", "rdma_ucm?", "rdma_rxe?", "crc32_generic?", "siw?", 
                 "veth?", "9p?", "9pnet_virtio?", "vfio_pci?", "virtio_rng?", "configs?"]
 
 STOCK_DRIVER = "drivers/infiniband/hw/efa"
+OUR_DRIVER = TREE / "guest/driver"
+OUR_MODULE = "efa_emu.ko"
+OUR_CFLAGS = "-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Werror"
 # The image's dependencies (an initramfs generator) are of no use here, so it is unpacked and not installed.
 FETCH_KERNEL = """
 [ ! -e "$1"/boot/vmlinuz-* ] || exit 0
@@ -121,6 +124,27 @@ def generations(built):
     """The generations of the device that the driver in build()'s result binds, by its own word."""
     aliases = (built / "modules/modules.alias").read_text()
     return [int(digit, 16) for digit in sorted(re.findall(r"^alias pci:v00001D0Fd0000EFA(.)sv\S* efa$", aliases, re.M))]
+
+
+def our_driver(suite, flavour):
+    """Build our own driver for this kernel: the module's file, and the generations that it binds."""
+    tree = build_chroot(suite, flavour)
+
+    def fill(directory):
+        release = release_of(tree)
+        work = directory / "driver"
+        shutil.copytree(OUR_DRIVER, work)
+        chroot.run(tree, work, ["make", f"-j{os.cpu_count()}", "-C", f"/lib/modules/{release}/build", "M=/mnt",
+                                f"KCFLAGS={OUR_CFLAGS}", "modules"], log(suite), "building our EFA driver")
+        chroot.run(tree, work, ["strip", "--strip-debug", "--remove-section=.BTF", OUR_MODULE], log(suite))
+        shutil.copy(work / OUR_MODULE, directory)
+        cache.remove(work)
+    sources = sorted(OUR_DRIVER.iterdir())
+    built = cache.build("driver", [_chroot_inputs(suite, flavour), OUR_CFLAGS, *sources], fill,
+                        f"our EFA driver for Debian {suite}'s {flavour} kernel")
+    module = built / OUR_MODULE
+    bound = re.findall(rb"alias=pci:v00001D0Fd0000EFA(.)sv", module.read_bytes())
+    return module, sorted(int(digit, 16) for digit in bound)
 
 
 def _kernel_inputs(suite, flavour):

@@ -127,7 +127,7 @@ def devices(cluster, index):
     """The names of a node's EFA devices; udev may have given them others than the driver does."""
     shown = cluster.exec(index, 'for d in /sys/class/infiniband/*; do echo "${d##*/} '
                                 '$(readlink "$d/device/driver" || true)"; done').stdout
-    return [words[0] for words in map(str.split, shown.splitlines()) if words[-1].endswith("/efa")]
+    return [words[0] for words in map(str.split, shown.splitlines()) if words[-1].endswith(("/efa", "/efa_emu"))]
 
 
 def check_writable(path):
