@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Our own kernel driver in place of the stock one: rdma-core's tests, perftest, libfabric, and what it does better."""
+
+import re
+
+import libfabric
+import rdma_core
+from efa_emu import perftest
+from efa_emu.perftest import Test
+from efa_emu.testing import full, timeout
+
+CLUSTER = {"n": 2, "driver": "efa-emu", "generation": 3, "device": "admin-timeout-ms=500"}
+DEVICE = "/sys/bus/pci/drivers/efa_emu/0*"
+LOAD = "insmod /usr/lib/efa/driver/efa_emu.ko"
+WITH_TRAFFIC = """
+    sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }
+    ib_send_bw -c SRD -x 0 -D 30 >/tmp/server 2>&1 & server=$!
+    until grep -q ':4853 ' /proc/net/tcp*; do sleep 0.01; done      # its port, 18515
+    ib_send_bw -c SRD -x 0 -D 30 localhost >/tmp/client 2>&1 & client=$!
+    before=$(sent)
+    until [ $(sent) -gt $((before + 1000)) ]; do sleep 0.01; done
+"""
+
+
+def test_loaded(env):
+    """It is ours that drives the device, and the port is as the stock driver has it."""
+    said = env.exec(0, "lsmod; ibv_devinfo -v").stdout
+    assert re.search(r"^efa_emu\s", said, re.M) and not re.search(r"^efa\s", said, re.M), said
+    for text in ("vendor_part_id:\t\t\t61347", "PORT_ACTIVE", "max_msg_sz:\t\t0x22e0", "max_qp_wr:\t\t\t4096"):
+        assert text in said, said
+
+
+def test_conformance(env):
+    """rdma-core's own tests of EFA devices, and of what they share with others, end as with the stock driver."""
+    verdicts = rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_mr", "test_pd", "test_addr",
+                             "test_cq", "test_qp", generation=3)
+    rdma_core.check_documented(verdicts, 3)
+
+
+@full
+@timeout(400)
+def test_conformance_whole(env):
+    """All of rdma-core's tests."""
+    rdma_core.check_documented(rdma_core.run(env, generation=3), 3)
+
+
+def test_perftest(env):
+    """Sends, RDMA, events and many queue pairs between two nodes."""
+    for test in (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 4096, 2000),
+                 Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
+                 Test("ib_read_bw", "SRD", 65536, 500)):
+        env.say(f"{test.tool} -c {test.transport}: {perftest.run(env.cluster, test, limit=60)}")
+
+
+def test_libfabric(env):
+    """Messages over libfabric."""
+    libfabric.pingpong(env, "rdm")
+
+
+def test_statistics(env):
+    """Counters of port and device move."""
+    env.exec(0, "cd /usr/local/share/rdma-core-tests && "
+                "python3 tests/run_tests.py tests.test_efa_srd.QPSRDTestCase.test_qp_ex_srd_rdma_write")
+    said = env.exec(0, "cd /sys/class/infiniband/*/ && grep . hw_counters/* ports/1/hw_counters/*").stdout
+    values = {name: int(value) for name, value in re.findall(r"/(\w+):(\d+)$", said, re.M)}
+    assert values["rdma_write_bytes"] > 0 and values["tx_pkts"] > 0 and values["cmds_err"] == 0, values
+    assert values["submitted_cmds"] == values["completed_cmds"] > 20, values
+
+
+def test_reload(env):
+    """Unloaded and loaded again, a hundred times."""
+    said = env.exec(0, f"for i in $(seq 100); do rmmod efa_emu && {LOAD} || exit; done; ibv_devinfo | grep PORT_ACTIVE",
+                    limit=90).stdout
+    assert "PORT_ACTIVE" in said, said
+    _check_log(env)
+
+
+def test_unload_in_use(env):
+    """The driver goes while a program moves data; the program ends, and the next one finds the device well."""
+    env.exec(0, f"""
+        set -e
+        {WITH_TRAFFIC}
+        rmmod efa_emu
+        kill -9 $server $client || true         # if the error has not ended them yet
+        wait $server $client || true
+        {LOAD}
+        ibv_devinfo | grep PORT_ACTIVE
+    """, limit=60)
+    rdma_core.run(env, "test_efa_srd", generation=3)
+    _check_log(env)
+
+
+def test_recovery(env):
+    """A device that does not answer is reset; who had it open is told, and who opens it anew finds it well."""
+    env.exec(0, f"""
+        set -e
+        address=$(basename {DEVICE})
+        ib_send_bw -c SRD -x 0 >/tmp/server 2>&1 & server=$!
+        until grep -q efa_emu-comp /proc/interrupts && ls -l /proc/$server/fd | grep -q infiniband; do sleep 0.01; done
+        setpci -s "$address" COMMAND.w=0:4      # the bus is not its to master: commands stay where they are
+        dmesg -C
+        ! ibv_devinfo >/dev/null 2>&1
+        until dmesg | grep -q 'no answer to command'; do sleep 0.01; done
+        setpci -s "$address" COMMAND.w=4:4
+        until dmesg | grep -q 'recovered, life 1'; do sleep 0.01; done
+        kill $server
+        wait $server || true
+    """, limit=60)
+    rdma_core.run(env, "test_efa_srd", generation=3)
+    _check_log(env)
+
+
+def _check_log(env):
+    errors = env.exec(0, "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|efa_emu.*(leak|second process)' || true").stdout
+    assert not errors, errors
