@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Our own kernel driver in place of the stock one: rdma-core's tests, perftest, libfabric, and what it does better."""
 
+import difflib
 import re
 
 import libfabric
@@ -11,6 +12,16 @@ from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 2, "driver": "efa-emu", "generation": 3, "device": "admin-timeout-ms=500"}
 DEVICE = "/sys/bus/pci/drivers/efa_emu/0*"
+SHOW = """
+    ibv_devinfo -v
+    rdma dev show; rdma link show; rdma res show; rdma statistic show link efa_0/1 | tr ' ' '\\n' | grep _
+    cd /sys/class/infiniband/efa_0
+    find . -follow -maxdepth 4 -not -path './device*' -not -path '*subsystem*' -type f 2>/dev/null | sort
+    cat node_type fw_ver node_desc /sys/class/infiniband_verbs/*/abi_version
+    ls /sys/class/infiniband_verbs/*/
+"""
+# What newer stock drivers have as well, and 6.12's has not, which also says 100 Gb/s whatever the device does.
+NEWER = ("retrans_", "unresponsive_remote_", "impaired_remote_", "active_width", "active_speed")
 LOAD = "insmod /usr/lib/efa/driver/efa_emu.ko"
 WITH_TRAFFIC = """
     sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }
@@ -28,6 +39,21 @@ def test_loaded(env):
     assert re.search(r"^efa_emu\s", said, re.M) and not re.search(r"^efa\s", said, re.M), said
     for text in ("vendor_part_id:\t\t\t61347", "PORT_ACTIVE", "max_msg_sz:\t\t0x22e0", "max_qp_wr:\t\t\t4096"):
         assert text in said, said
+
+
+def test_looks_like_stock(env):
+    """Device, port, resources, counters and sysfs are shown as with the stock driver."""
+    stock = env.up("stock", n=1, generation=3, driver="stock")
+    theirs, ours = _shown(env, stock), _shown(env, env.cluster)
+    assert len(theirs) > 150, theirs
+    difference = list(difflib.unified_diff(theirs, ours, "stock", "ours", lineterm="", n=0))
+    assert not difference, "\n".join(difference)
+
+
+def _shown(env, cluster):
+    said = cluster.exec(0, SHOW).stdout
+    lines = [re.sub(r"[0-9a-f]{4}(:[0-9a-f]{4}){3,}", "GUID", line) for line in said.splitlines()]
+    return [line for line in lines if not any(word in line for word in NEWER)]
 
 
 def test_conformance(env):
