@@ -75,10 +75,11 @@ int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata)
 {
 	struct efa_ucontext *uctx = to_euctx(ibucontext);
 	struct efa_dev *dev = to_edev(ibucontext->device);
-	struct efa_abi_alloc_ucontext cmd;
+	struct efa_abi_alloc_ucontext cmd = {};
 	int err;
 
-	err = efa_copy_req(udata, &cmd, sizeof(cmd));
+	/* a newer provider may say more: the answer tells it what we know */
+	err = ib_copy_from_udata(&cmd, udata, min(sizeof(cmd), udata->inlen));
 	if (!err)
 		err = efa_check_provider(dev, cmd.supported_caps);
 	if (!err)

@@ -48,7 +48,7 @@ static int efa_check_qp_cmd(const struct efa_dev *dev,
 	    memchr_inv(cmd->reserved_98, 0, sizeof(cmd->reserved_98)))
 		return -EINVAL;
 	if (cmd->flags & ~known)
-		return -EINVAL;
+		return -EOPNOTSUPP;
 	if (attr->qp_type == IB_QPT_DRIVER &&
 	    cmd->driver_qp_type != EFA_ABI_DRIVER_QP_SRD)
 		return -EOPNOTSUPP;
@@ -228,6 +228,9 @@ int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 	uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
 					 ibucontext);
 	err = efa_check_init(dev, attr);
+	if (!err && udata->inlen < offsetofend(struct efa_abi_create_qp,
+					       driver_qp_type))
+		err = -EINVAL;
 	if (!err)
 		err = efa_copy_req(udata, &cmd, sizeof(cmd));
 	if (!err)
@@ -339,7 +342,7 @@ static int efa_check_modify(struct efa_dev *dev, struct efa_qp *qp,
 	if ((mask & IB_QP_PORT) && attr->port_num != 1)
 		return -EINVAL;
 	if ((mask & IB_QP_PKEY_INDEX) && attr->pkey_index)
-		return -EINVAL;
+		return -EOPNOTSUPP;
 	return 0;
 }
 
