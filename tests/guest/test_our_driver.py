@@ -3,10 +3,12 @@
 
 import difflib
 import re
+import tempfile
+from pathlib import Path
 
 import libfabric
 import rdma_core
-from efa_emu import perftest
+from efa_emu import guest, perftest, ui
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
@@ -22,6 +24,13 @@ SHOW = """
 """
 # What newer stock drivers have as well, and 6.12's has not, which also says 100 Gb/s whatever the device does.
 NEWER = ("retrans_", "unresponsive_remote_", "impaired_remote_", "active_width", "active_speed")
+ERRORS = Path(__file__).with_name("uverbs-errno.c")
+# Where errors differ from those of 6.12's stock driver, by intent: its, and ours.
+INTENDED = {
+    "CREATE_CQ, flag unknown": ("ok", "EINVAL"),  # who asks for what is not done should know
+    "CREATE_QP, service level 200": ("EINVAL", "ok"),  # a field that it does not have yet
+    "CREATE_QP, receive ring too long": ("ENOMEM", "EINVAL"),  # refused before any memory is sought for it
+}
 LOAD = "insmod /usr/lib/efa/driver/efa_emu.ko"
 WITH_TRAFFIC = """
     sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }
@@ -54,6 +63,27 @@ def _shown(env, cluster):
     said = cluster.exec(0, SHOW).stdout
     lines = [re.sub(r"[0-9a-f]{4}(:[0-9a-f]{4}){3,}", "GUID", line) for line in said.splitlines()]
     return [line for line in lines if not any(word in line for word in NEWER)]
+
+
+def test_errors_like_stock(env):
+    """A malformed command of the verbs ends with the same error as with the stock driver."""
+    stock = env.up("stock", n=1, generation=3, driver="stock")
+    with tempfile.TemporaryDirectory() as directory:
+        program = Path(directory, "uverbs-errno")
+        ui.run(["gcc", *guest.CFLAGS, "-o", program, ERRORS], program.with_suffix(".log"))
+        theirs, ours = _errors(env, stock, program), _errors(env, env.cluster, program)
+    assert len(theirs) > 130, theirs
+    for name, error in theirs.items():
+        assert error == "ok" or not name.endswith(", as it should be"), (name, error)
+    different = {name: (error, ours.get(name)) for name, error in theirs.items() if error != ours.get(name)}
+    assert theirs.keys() == ours.keys() and different == INTENDED, different
+    _check_log(env)
+
+
+def _errors(env, cluster, program):
+    cluster.put(0, program, "/tmp/uverbs-errno")
+    said = env.exec(0, "/tmp/uverbs-errno", on=cluster).stdout
+    return dict(line.rsplit(": ", 1) for line in said.splitlines())
 
 
 def test_conformance(env):
