@@ -29,7 +29,7 @@ MORE_MODULES = ["ib_umad?", "rdma_ucm?", "rdma_rxe?", "crc32_generic?", "siw?", 
 STOCK_DRIVER = "drivers/infiniband/hw/efa"
 OUR_DRIVER = TREE / "guest/driver"
 OUR_MODULE = "efa_emu.ko"
-OUR_CFLAGS = "-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Werror"
+OUR_OPTIONS = ["W=1", "KCFLAGS=-Werror", "cmd_checkdoc=", "KERNELDOC=true"]  # header packages have no kernel-doc
 # The image's dependencies (an initramfs generator) are of no use here, so it is unpacked and not installed.
 FETCH_KERNEL = """
 [ ! -e "$1"/boot/vmlinuz-* ] || exit 0
@@ -135,12 +135,12 @@ def our_driver(suite, flavour):
         work = directory / "driver"
         shutil.copytree(OUR_DRIVER, work)
         chroot.run(tree, work, ["make", f"-j{os.cpu_count()}", "-C", f"/lib/modules/{release}/build", "M=/mnt",
-                                f"KCFLAGS={OUR_CFLAGS}", "modules"], log(suite), "building our EFA driver")
+                                *OUR_OPTIONS, "modules"], log(suite), "building our EFA driver")
         chroot.run(tree, work, ["strip", "--strip-debug", "--remove-section=.BTF", OUR_MODULE], log(suite))
         shutil.copy(work / OUR_MODULE, directory)
         cache.remove(work)
     sources = sorted(OUR_DRIVER.iterdir())
-    built = cache.build("driver", [_chroot_inputs(suite, flavour), OUR_CFLAGS, *sources], fill,
+    built = cache.build("driver", [_chroot_inputs(suite, flavour), *OUR_OPTIONS, *sources], fill,
                         f"our EFA driver for Debian {suite}'s {flavour} kernel")
     module = built / OUR_MODULE
     bound = re.findall(rb"alias=pci:v00001D0Fd0000EFA(.)sv", module.read_bytes())
