@@ -127,12 +127,18 @@ def test_other_kernels(env):
 
 def test_statistics(env):
     """Counters of port and device move."""
+    before = _counters(env)
     env.exec(0, "cd /usr/local/share/rdma-core-tests && "
                 "python3 tests/run_tests.py tests.test_efa_srd.QPSRDTestCase.test_qp_ex_srd_rdma_write")
+    after = _counters(env)
+    moved = {name: after[name] - before[name] for name in after}
+    assert moved["rdma_write_bytes"] > 0 and moved["tx_pkts"] > 0 and moved["cmds_err"] == 0, moved
+    assert moved["submitted_cmds"] == moved["completed_cmds"] > 20, moved
+
+
+def _counters(env):
     said = env.exec(0, "cd /sys/class/infiniband/*/ && grep . hw_counters/* ports/1/hw_counters/*").stdout
-    values = {name: int(value) for name, value in re.findall(r"/(\w+):(\d+)$", said, re.M)}
-    assert values["rdma_write_bytes"] > 0 and values["tx_pkts"] > 0 and values["cmds_err"] == 0, values
-    assert values["submitted_cmds"] == values["completed_cmds"] > 20, values
+    return {name: int(value) for name, value in re.findall(r"/(\w+):(\d+)$", said, re.M)}
 
 
 def test_reload(env):
