@@ -3,44 +3,20 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 
 #define MS          EFA_NSEC_PER_MSEC
 #define LOST(end)   efa_core_impair_stats((end)->h->core).unplugged
 
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;
-} Pair;
-
 static Pair pair_new(EfaQpType type)
 {
-    Pair p = { .w = wire_new() };
+    Pair p = pair_of_default(type);
     unsigned i;
 
-    p.a = end_new(host_new_on(1, p.w), type);
-    p.b = end_new(host_new_on(2, p.w), type);
-    p.ah = create_ah_ok(p.a->h, p.a->pd, test_gid(2));
     for (i = 0; i < 16; i++) {
         rq_post(p.b->qp, i, &p.b->rx, i * 64, 64);
     }
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
-}
-
-static void send(Pair *p, uint16_t req)
-{
-    EfaIoTxWqe wqe = wqe_send(req, p->ah, p->b->qp->num);
-
-    wqe_inline(&wqe, &req, sizeof(req));
-    sq_post(p->a->qp, &wqe);
-    settle();
 }
 
 static void assert_arrives(Pair *p, uint16_t req)
@@ -63,14 +39,14 @@ static void test_short(void)
         End *off = i ? p.b : p.a;
         uint64_t sent, received;
 
-        send(&p, 1);
+        pair_send_number(&p, 1);
         assert_arrives(&p, 1);
         efa_core_set_link(off->h->core, false);
         g_assert_false(efa_core_link(off->h->core));
         sent = stat_get(off->h, EFA_ADMIN_GET_STATS_TYPE_BASIC, ST_TX_PKTS);
         received = stat_get(off->h, EFA_ADMIN_GET_STATS_TYPE_BASIC,
                             ST_RX_PKTS);
-        send(&p, 2);
+        pair_send_number(&p, 2);
         advance(500 * MS);
         assert_cq_empty(p.a->scq);
         assert_cq_empty(p.b->rcq);
@@ -83,7 +59,7 @@ static void test_short(void)
         g_assert_true(efa_core_link(off->h->core));
         advance(2000 * MS);
         assert_arrives(&p, 2);
-        send(&p, 3);
+        pair_send_number(&p, 3);
         assert_arrives(&p, 3);
         pair_free(&p);
     }
@@ -94,14 +70,14 @@ static void test_long(void)
 {
     Pair p = pair_new(EFA_QP_TYPE_SRD);
 
-    send(&p, 1);
+    pair_send_number(&p, 1);
     assert_arrives(&p, 1);
     efa_core_set_link(p.a->h->core, false);
-    send(&p, 2);
+    pair_send_number(&p, 2);
     advance(10000 * MS);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 13);
     efa_core_set_link(p.a->h->core, true);
-    send(&p, 3);
+    pair_send_number(&p, 3);
     advance(1000 * MS);
     assert_arrives(&p, 3);
     pair_free(&p);
@@ -113,17 +89,17 @@ static void test_datagrams(void)
     Pair p = pair_new(EFA_QP_TYPE_UD);
 
     efa_core_set_link(p.b->h->core, false);
-    send(&p, 1);
+    pair_send_number(&p, 1);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     g_assert_cmpuint(LOST(p.b), ==, 1);
     efa_core_set_link(p.b->h->core, true);
     efa_core_set_link(p.a->h->core, false);
-    send(&p, 2);
+    pair_send_number(&p, 2);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     g_assert_cmpuint(LOST(p.a), ==, 1);
     efa_core_set_link(p.a->h->core, true);
     assert_cq_empty(p.b->rcq);
-    send(&p, 3);
+    pair_send_number(&p, 3);
     assert_arrives(&p, 3);
     pair_free(&p);
 }
@@ -158,17 +134,17 @@ static void test_held(void)
     efa_impair_rule_init(&rule);
     rule.delay_us = 10000;
     g_assert_true(efa_core_set_impair(p.a->h->core, &impair, NULL));
-    send(&p, 1);
+    pair_send_number(&p, 1);
     efa_core_set_link(p.a->h->core, false);
     advance(20 * MS);
     g_assert_cmpuint(LOST(p.a), ==, 1);
-    send(&p, 2);
+    pair_send_number(&p, 2);
     advance(20 * MS);
     g_assert_cmpuint(LOST(p.a), ==, 2);
     g_assert_cmpuint(efa_core_impair_stats(p.a->h->core).held, ==, 0);
     assert_cq_empty(p.b->rcq);
     efa_core_set_link(p.a->h->core, true);
-    send(&p, 3);
+    pair_send_number(&p, 3);
     advance(20 * MS);
     g_assert_cmpuint(cq_next(p.b->rcq).status, ==, 0);
     assert_cq_empty(p.b->rcq);
@@ -243,7 +219,7 @@ static void test_reset(void)
     efa_core_set_link(p.b->h->core, false);
     host_probe(p.b->h);
     g_assert_false(efa_core_link(p.b->h->core));
-    send(&p, 1);
+    pair_send_number(&p, 1);
     g_assert_cmpuint(LOST(p.b), >, 0);
     pair_free(&p);
 }

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 #include "efa-srd.h"
 
 enum {
@@ -22,32 +22,17 @@ enum {
 #define MTU     256
 #define LEN     65536
 
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;
-    Buf local, remote;
-} Pair;
-
 static Pair pair_new_cfg(const EfaConfig *base)
 {
-    Pair p = { .w = wire_new() };
-    EfaConfig cfg = *base;
-    Host *a, *b;
+    EfaConfig a = *base, b;
+    Pair p;
 
-    cfg.mtu = MTU;
-    a = host_new_raw(&cfg, p.w, NULL);
-    cfg.gid = test_gid(2);
-    b = host_new_raw(&cfg, p.w, NULL);
-    host_probe(a);
-    host_probe(b);
-    p.a = end_new(a, EFA_QP_TYPE_SRD);
-    p.b = end_new(b, EFA_QP_TYPE_SRD);
-    p.ah = create_ah_ok(a, p.a->pd, test_gid(2));
-    create_ah_ok(b, p.b->pd, test_gid(1));
-    p.local = reg_buf(a, p.a->pd, LEN, PERM_LOCAL_WRITE);
-    p.remote = reg_buf(b, p.b->pd, LEN, PERM_LOCAL_WRITE | PERM_REMOTE_READ |
-                       PERM_REMOTE_WRITE);
+    a.mtu = MTU;
+    b = a;
+    b.gid = test_gid(2);
+    p = pair_of(&a, &b, EFA_QP_TYPE_SRD);
+    pair_meet(&p);
+    pair_reg(&p, LEN, PERM_REMOTE_READ | PERM_REMOTE_WRITE);
     g_assert_cmpuint(qp_modify(p.a->qp, R_MODIFY_QP_MASK_RNR_RETRY_MASK, 0, 0,
                                0), ==, 0);
     return p;
@@ -58,12 +43,6 @@ static Pair pair_new(void)
     EfaConfig cfg = test_config_of(1, 3);
 
     return pair_new_cfg(&cfg);
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 /* ---- counters as a driver has them ---- */

@@ -5,48 +5,23 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 
 #define MS          EFA_NSEC_PER_MSEC
 #define BUF_SIZE    (256u << 10)
 #define MTU         1024u
 
 /* Two devices; a is the requester. */
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;                /* a's for b */
-    uint16_t back;              /* b's for a */
-    Buf local;                  /* a's */
-    Buf remote;                 /* b's */
-} Pair;
-
 static Pair pair_new(EfaQpType type)
 {
-    Pair p = { .w = wire_new() };
-    EfaConfig cfg = test_config(1);
-    Host *a, *b;
+    EfaConfig a = test_config(1), b = test_config(2);
+    Pair p;
 
-    cfg.mtu = MTU;
-    a = host_new_raw(&cfg, p.w, NULL);
-    cfg.gid = test_gid(2);
-    b = host_new_raw(&cfg, p.w, NULL);
-    host_probe(a);
-    host_probe(b);
-    p.a = end_new(a, type);
-    p.b = end_new(b, type);
-    p.ah = create_ah_ok(a, p.a->pd, test_gid(2));
-    p.back = create_ah_ok(b, p.b->pd, test_gid(1));
-    p.local = reg_buf(a, p.a->pd, BUF_SIZE, PERM_LOCAL_WRITE);
-    p.remote = reg_buf(b, p.b->pd, BUF_SIZE, PERM_LOCAL_WRITE |
-                       PERM_REMOTE_WRITE | PERM_REMOTE_READ);
+    a.mtu = b.mtu = MTU;
+    p = pair_of(&a, &b, type);
+    pair_meet(&p);
+    pair_reg(&p, BUF_SIZE, PERM_REMOTE_WRITE | PERM_REMOTE_READ);
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 /* How far a request is. */

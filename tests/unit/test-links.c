@@ -3,41 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 #include "efa-srd.h"
 
 #define MS  EFA_NSEC_PER_MSEC
-
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;
-} Pair;
-
-static Pair pair_new(EfaQpType type)
-{
-    Pair p = { .w = wire_new() };
-
-    p.a = end_new(host_new_on(1, p.w), type);
-    p.b = end_new(host_new_on(2, p.w), type);
-    p.ah = create_ah_ok(p.a->h, p.a->pd, test_gid(2));
-    return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
-}
-
-static void send(Pair *p, uint16_t req)
-{
-    EfaIoTxWqe wqe = wqe_send(req, p->ah, p->b->qp->num);
-
-    wqe_inline(&wqe, &req, sizeof(req));
-    sq_post(p->a->qp, &wqe);
-    settle();
-}
 
 static void cut(Pair *p, EfaLinkDownReason why)
 {
@@ -47,19 +16,19 @@ static void cut(Pair *p, EfaLinkDownReason why)
 /* Lost for a moment, nobody knows why: what is under way goes on. */
 static void test_flap(void)
 {
-    Pair p = pair_new(EFA_QP_TYPE_SRD);
+    Pair p = pair_of_default(EFA_QP_TYPE_SRD);
     unsigned i;
 
     for (i = 0; i < 4; i++) {
         rq_post(p.b->qp, i, &p.b->rx, i * 8, 8);
     }
     wire_auto(p.w, false);
-    send(&p, 1);
-    send(&p, 2);
+    pair_send_number(&p, 1);
+    pair_send_number(&p, 2);
     g_assert_cmpuint(wire_drop_all(p.w), ==, 2);
     cut(&p, EFA_LINK_REFUSED);
     assert_cq_empty(p.a->scq);
-    send(&p, 3);
+    pair_send_number(&p, 3);
     wire_auto(p.w, true);
     advance(1000 * MS);
     for (i = 0; i < 3; i++) {
@@ -79,17 +48,17 @@ static void test_hangup_states(void)
     unsigned i, j;
 
     for (i = 0; i < G_N_ELEMENTS(why); i++) {
-        Pair p = pair_new(EFA_QP_TYPE_SRD);
+        Pair p = pair_of_default(EFA_QP_TYPE_SRD);
         unsigned ended = 0;
 
         rq_post(p.b->qp, 0, &p.b->rx, 0, 64);
-        send(&p, 0);
+        pair_send_number(&p, 0);
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
-        send(&p, 1);            /* refused: waits for its turn */
+        pair_send_number(&p, 1);            /* refused: waits for its turn */
         wire_auto(p.w, false);
-        send(&p, 2);            /* sent */
+        pair_send_number(&p, 2);            /* sent */
         wire_room(p.w, 0);
-        send(&p, 3);            /* waits for room */
+        pair_send_number(&p, 3);            /* waits for room */
         cut(&p, why[i]);
         for (j = 1; j < 4; j++) {
             EfaIoCdesc e = cq_next(p.a->scq);
@@ -108,7 +77,7 @@ static void test_hangup_states(void)
         cut(&p, why[i]);
         assert_cq_empty(p.a->scq);
         rq_post(p.b->qp, 4, &p.b->rx, 0, 64);
-        send(&p, 4);
+        pair_send_number(&p, 4);
         advance(100 * MS);
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
         pair_free(&p);
@@ -118,7 +87,7 @@ static void test_hangup_states(void)
 /* The other machine is gone, and comes back under its GID. */
 static void test_reborn(void)
 {
-    Pair p = pair_new(EFA_QP_TYPE_SRD);
+    Pair p = pair_of_default(EFA_QP_TYPE_SRD);
     unsigned round;
 
     for (round = 0; round < 3; round++) {
@@ -126,13 +95,13 @@ static void test_reborn(void)
 
         for (i = 0; i < 5; i++) {
             rq_post(p.b->qp, i, &p.b->rx, 0, 64);
-            send(&p, i);
+            pair_send_number(&p, i);
             advance(30 * MS);
             g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
             g_assert_cmpuint(cq_next(p.b->rcq).req_id, ==, i);
         }
         wire_auto(p.w, false);
-        send(&p, 9);
+        pair_send_number(&p, 9);
         wire_drop_all(p.w);
         host_free(p.b->h);
         cut(&p, EFA_LINK_HANGUP);
@@ -146,13 +115,13 @@ static void test_reborn(void)
 /* Gone with work under way, and not back when there is more. */
 static void test_gone_for_good(void)
 {
-    Pair p = pair_new(EFA_QP_TYPE_SRD);
+    Pair p = pair_of_default(EFA_QP_TYPE_SRD);
     int64_t timeout = p.a->h->cfg.peer_timeout_ms * MS;
     unsigned i;
 
     wire_auto(p.w, false);
-    send(&p, 1);
-    send(&p, 2);
+    pair_send_number(&p, 1);
+    pair_send_number(&p, 2);
     wire_drop_all(p.w);
     host_free(p.b->h);
     cut(&p, EFA_LINK_HANGUP);
@@ -173,7 +142,7 @@ static void test_gone_for_good(void)
 /* Both begin to talk at once. */
 static void test_both_connect(void)
 {
-    Pair p = pair_new(EFA_QP_TYPE_SRD);
+    Pair p = pair_of_default(EFA_QP_TYPE_SRD);
     uint16_t back = create_ah_ok(p.b->h, p.b->pd, test_gid(1));
     EfaIoTxWqe ab = wqe_send(1, p.ah, p.b->qp->num);
     EfaIoTxWqe ba = wqe_send(2, back, p.a->qp->num);

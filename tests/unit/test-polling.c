@@ -7,45 +7,22 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 
 #define LINE    128
 #define LEN     (16 * 1024)
 
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;
-    Buf local, remote;
-} Pair;
-
 static Pair pair_new(uint8_t gen, uint32_t mtu)
 {
-    uint8_t perm = PERM_LOCAL_WRITE | PERM_REMOTE_READ |
-                   (gen >= 2 ? PERM_REMOTE_WRITE : 0);
-    Pair p = { .w = wire_new() };
-    EfaConfig cfg = test_config_of(1, gen);
-    Host *a, *b;
+    uint8_t perm = PERM_REMOTE_READ | (gen >= 2 ? PERM_REMOTE_WRITE : 0);
+    EfaConfig a = test_config_of(1, gen), b = test_config_of(2, gen);
+    Pair p;
 
-    cfg.mtu = mtu;
-    a = host_new_raw(&cfg, p.w, NULL);
-    cfg.gid = test_gid(2);
-    b = host_new_raw(&cfg, p.w, NULL);
-    host_probe(a);
-    host_probe(b);
-    p.a = end_new(a, EFA_QP_TYPE_SRD);
-    p.b = end_new(b, EFA_QP_TYPE_SRD);
-    p.ah = create_ah_ok(a, p.a->pd, test_gid(2));
-    create_ah_ok(b, p.b->pd, test_gid(1));
-    p.local = reg_buf(a, p.a->pd, LEN, perm);
-    p.remote = reg_buf(b, p.b->pd, LEN, perm);
+    a.mtu = b.mtu = mtu;
+    p = pair_of(&a, &b, EFA_QP_TYPE_SRD);
+    pair_meet(&p);
+    pair_reg(&p, LEN, perm);
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 /*

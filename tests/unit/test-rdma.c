@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 #include "efa-srd.h"
 
 #define MS          EFA_NSEC_PER_MSEC
@@ -11,35 +11,18 @@
 #define MTU         1024u
 
 /* Two devices; a is the requester. */
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;                /* a's for b */
-    Buf local;                  /* a's */
-    Buf remote;                 /* b's */
-} Pair;
-
 static Pair pair_new_gen(uint8_t gen_a, uint8_t gen_b)
 {
-    Pair p = { .w = wire_new() };
-    EfaConfig cfg_a = test_config_of(1, gen_a);
-    EfaConfig cfg_b = test_config_of(2, gen_b);
-    Host *a, *b;
+    EfaConfig a = test_config_of(1, gen_a);
+    EfaConfig b = test_config_of(2, gen_b);
     uint32_t i;
+    Pair p;
 
-    cfg_a.mtu = cfg_b.mtu = MTU;
-    a = host_new_raw(&cfg_a, p.w, NULL);
-    b = host_new_raw(&cfg_b, p.w, NULL);
-    host_probe(a);
-    host_probe(b);
-    p.a = end_new(a, EFA_QP_TYPE_SRD);
-    p.b = end_new(b, EFA_QP_TYPE_SRD);
-    p.ah = create_ah_ok(a, p.a->pd, test_gid(2));
-    create_ah_ok(b, p.b->pd, test_gid(1));
-    p.local = reg_buf(a, p.a->pd, BUF_SIZE, PERM_LOCAL_WRITE);
-    p.remote = reg_buf(b, p.b->pd, BUF_SIZE, gen_b < 2 ? PERM_LOCAL_WRITE :
-                       PERM_LOCAL_WRITE | PERM_REMOTE_WRITE |
-                       PERM_REMOTE_READ);
+    a.mtu = b.mtu = MTU;
+    p = pair_of(&a, &b, EFA_QP_TYPE_SRD);
+    pair_meet(&p);
+    pair_reg(&p, BUF_SIZE, gen_b < 2 ? 0 : PERM_REMOTE_WRITE |
+                                           PERM_REMOTE_READ);
     for (i = 0; i < BUF_SIZE; i++) {
         p.local.p[i] = i * 7 + (i >> 8);
         p.remote.p[i] = 0x55;
@@ -50,12 +33,6 @@ static Pair pair_new_gen(uint8_t gen_a, uint8_t gen_b)
 static Pair pair_new(void)
 {
     return pair_new_gen(2, 2);
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 static EfaIoTxWqe rdma(Pair *p, uint8_t op, uint16_t req, uint32_t len)

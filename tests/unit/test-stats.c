@@ -6,7 +6,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 
 #define MS      EFA_NSEC_PER_MSEC
 #define LEN     300u
@@ -39,13 +39,6 @@ static void read_all(Host *h, uint64_t stats[NUM_STATS])
 }
 
 /* Two devices that have heard of each other; a is the requester. */
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;
-    Buf local, remote;
-} Pair;
-
 static void say_hello(Pair *p)
 {
     EfaIoTxWqe wqe = wqe_send(1, p->ah, p->b->qp->num);
@@ -58,27 +51,16 @@ static void say_hello(Pair *p)
 
 static Pair pair_new(EfaQpType type)
 {
-    Pair p = { .w = wire_new() };
+    Pair p = pair_of_default(type);
 
-    p.a = end_new(host_new_on(1, p.w), type);
-    p.b = end_new(host_new_on(2, p.w), type);
-    p.ah = create_ah_ok(p.a->h, p.a->pd, test_gid(2));
-    create_ah_ok(p.b->h, p.b->pd, test_gid(1));
-    p.local = reg_buf(p.a->h, p.a->pd, 65536, PERM_LOCAL_WRITE);
-    p.remote = reg_buf(p.b->h, p.b->pd, 65536, PERM_LOCAL_WRITE |
-                       PERM_REMOTE_WRITE | PERM_REMOTE_READ);
+    pair_meet(&p);
+    pair_reg(&p, 65536, PERM_REMOTE_WRITE | PERM_REMOTE_READ);
     say_hello(&p);
     if (type == EFA_QP_TYPE_SRD) {
         g_assert_cmpuint(qp_modify(p.a->qp, R_MODIFY_QP_MASK_RNR_RETRY_MASK,
                                    0, 0, 0), ==, 0);
     }
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 /* ---- work ---- */

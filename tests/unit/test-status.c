@@ -6,36 +6,18 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "harness.h"
+#include "harness-pair.h"
 
 #define MS      EFA_NSEC_PER_MSEC
 #define REQ     0xc0de
 
 /* Two devices; a is the requester, its QP of narrow request ids. */
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;
-    Buf local, remote;
-} Pair;
-
 static Pair pair_new(void)
 {
-    Pair p = { .w = wire_new() };
+    Pair p = pair_of_default(EFA_QP_TYPE_SRD);
 
-    p.a = end_new(host_new_on(1, p.w), EFA_QP_TYPE_SRD);
-    p.b = end_new(host_new_on(2, p.w), EFA_QP_TYPE_SRD);
-    p.ah = create_ah_ok(p.a->h, p.a->pd, test_gid(2));
-    p.local = reg_buf(p.a->h, p.a->pd, 4096, PERM_LOCAL_WRITE);
-    p.remote = reg_buf(p.b->h, p.b->pd, 4096, PERM_LOCAL_WRITE |
-                       PERM_REMOTE_WRITE | PERM_REMOTE_READ);
+    pair_reg(&p, 4096, PERM_REMOTE_WRITE | PERM_REMOTE_READ);
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 static void post(Pair *p, EfaIoTxWqe wqe)
