@@ -26,11 +26,9 @@ int efa_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *attr,
 		err = -EOPNOTSUPP;
 		goto out;
 	}
-	if (udata && udata->inlen &&
-	    !ib_is_udata_cleared(udata, 0, udata->inlen)) {
-		err = -EINVAL;
+	err = efa_no_req(udata);
+	if (err)
 		goto out;
-	}
 	ah->life = pd->life;
 	err = efa_life_enter(dev, ah->life);
 	if (!err) {

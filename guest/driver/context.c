@@ -31,6 +31,14 @@ int efa_copy_req(struct ib_udata *udata, void *req, size_t len)
 	return ib_copy_from_udata(req, udata, have);
 }
 
+int efa_no_req(struct ib_udata *udata)
+{
+	if (udata && udata->inlen &&
+	    !ib_is_udata_cleared(udata, 0, udata->inlen))
+		return -EINVAL;
+	return 0;
+}
+
 int efa_copy_resp(struct ib_udata *udata, const void *resp, size_t len)
 {
 	if (!udata || !udata->outlen)

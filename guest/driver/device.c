@@ -10,11 +10,10 @@ int efa_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 	struct efa_dev *dev = to_edev(ibdev);
 	const struct efa_caps *caps = &dev->caps;
 	struct efa_abi_query_device_resp resp = {};
-	int err;
+	int err = efa_no_req(udata);
 
-	if (udata && udata->inlen &&
-	    !ib_is_udata_cleared(udata, 0, udata->inlen))
-		return -EINVAL;
+	if (err)
+		return err;
 	memset(attr, 0, sizeof(*attr));
 	attr->max_mr_size = (u64)caps->max_mr_pages * PAGE_SIZE;
 	attr->page_size_cap = caps->page_size_cap;
@@ -53,8 +52,7 @@ int efa_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 		resp.device_caps |= EFA_ABI_CAP_UNSOLICITED;
 	if (caps->device_caps & EFA_CAP_64_BIT_REQ_ID)
 		resp.device_caps |= EFA_ABI_CAP_64_BIT_ID;
-	err = efa_copy_resp(udata, &resp, sizeof(resp));
-	return err;
+	return efa_copy_resp(udata, &resp, sizeof(resp));
 }
 
 static void efa_link_speed(u16 gbps, struct ib_port_attr *attr)

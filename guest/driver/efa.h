@@ -357,6 +357,8 @@ void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring,
 		   enum dma_data_direction dir);
 /* User data that must be ours alone: what we do not know of it is zero. */
 int efa_copy_req(struct ib_udata *udata, void *req, size_t len);
+/* The same where there is nothing to say, also for kernel users. */
+int efa_no_req(struct ib_udata *udata);
 int efa_copy_resp(struct ib_udata *udata, const void *resp, size_t len);
 
 /* ---- device.c ---- */

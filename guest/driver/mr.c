@@ -98,9 +98,8 @@ static int efa_check_reg(struct efa_dev *dev, struct ib_udata *udata,
 {
 	int err = dmah ? -EOPNOTSUPP : 0;
 
-	if (!err && udata && udata->inlen &&
-	    !ib_is_udata_cleared(udata, 0, udata->inlen))
-		err = -EINVAL;
+	if (!err)
+		err = efa_no_req(udata);
 	if (!err)
 		err = efa_check_access(dev, access);
 	if (err)

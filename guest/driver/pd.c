@@ -11,8 +11,7 @@ int efa_alloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 	struct efa_abi_alloc_pd_resp resp = {};
 	int err;
 
-	err = udata && udata->inlen &&
-	      !ib_is_udata_cleared(udata, 0, udata->inlen) ? -EINVAL : 0;
+	err = efa_no_req(udata);
 	if (!err)
 		err = efa_new_enter(dev, udata, &pd->life);
 	if (err)

@@ -358,9 +358,9 @@ int efa_modify_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 	u32 what = 0;
 	int err;
 
-	if (udata && udata->inlen &&
-	    !ib_is_udata_cleared(udata, 0, udata->inlen))
-		return -EINVAL;
+	err = efa_no_req(udata);
+	if (err)
+		return err;
 	err = efa_check_modify(dev, qp, attr, mask, from, to);
 	if (err)
 		return err;
