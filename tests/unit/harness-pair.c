@@ -43,7 +43,7 @@ void pair_free(Pair *p)
     wire_free(p->w);
 }
 
-void pair_send_number(Pair *p, uint16_t req)
+void pair_send(Pair *p, uint16_t req)
 {
     EfaIoTxWqe wqe = wqe_send(req, p->ah, p->b->qp->num);
 

@@ -28,6 +28,6 @@ void pair_reg(Pair *p, uint32_t len, uint8_t remote);
 void pair_free(Pair *p);
 
 /* An inline send of its own number. */
-void pair_send_number(Pair *p, uint16_t req);
+void pair_send(Pair *p, uint16_t req);
 
 #endif /* HARNESS_PAIR_H */

@@ -39,14 +39,14 @@ static void test_short(void)
         End *off = i ? p.b : p.a;
         uint64_t sent, received;
 
-        pair_send_number(&p, 1);
+        pair_send(&p, 1);
         assert_arrives(&p, 1);
         efa_core_set_link(off->h->core, false);
         g_assert_false(efa_core_link(off->h->core));
         sent = stat_get(off->h, EFA_ADMIN_GET_STATS_TYPE_BASIC, ST_TX_PKTS);
         received = stat_get(off->h, EFA_ADMIN_GET_STATS_TYPE_BASIC,
                             ST_RX_PKTS);
-        pair_send_number(&p, 2);
+        pair_send(&p, 2);
         advance(500 * MS);
         assert_cq_empty(p.a->scq);
         assert_cq_empty(p.b->rcq);
@@ -59,7 +59,7 @@ static void test_short(void)
         g_assert_true(efa_core_link(off->h->core));
         advance(2000 * MS);
         assert_arrives(&p, 2);
-        pair_send_number(&p, 3);
+        pair_send(&p, 3);
         assert_arrives(&p, 3);
         pair_free(&p);
     }
@@ -70,14 +70,14 @@ static void test_long(void)
 {
     Pair p = pair_new(EFA_QP_TYPE_SRD);
 
-    pair_send_number(&p, 1);
+    pair_send(&p, 1);
     assert_arrives(&p, 1);
     efa_core_set_link(p.a->h->core, false);
-    pair_send_number(&p, 2);
+    pair_send(&p, 2);
     advance(10000 * MS);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 13);
     efa_core_set_link(p.a->h->core, true);
-    pair_send_number(&p, 3);
+    pair_send(&p, 3);
     advance(1000 * MS);
     assert_arrives(&p, 3);
     pair_free(&p);
@@ -89,17 +89,17 @@ static void test_datagrams(void)
     Pair p = pair_new(EFA_QP_TYPE_UD);
 
     efa_core_set_link(p.b->h->core, false);
-    pair_send_number(&p, 1);
+    pair_send(&p, 1);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     g_assert_cmpuint(LOST(p.b), ==, 1);
     efa_core_set_link(p.b->h->core, true);
     efa_core_set_link(p.a->h->core, false);
-    pair_send_number(&p, 2);
+    pair_send(&p, 2);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     g_assert_cmpuint(LOST(p.a), ==, 1);
     efa_core_set_link(p.a->h->core, true);
     assert_cq_empty(p.b->rcq);
-    pair_send_number(&p, 3);
+    pair_send(&p, 3);
     assert_arrives(&p, 3);
     pair_free(&p);
 }
@@ -134,17 +134,17 @@ static void test_held(void)
     efa_impair_rule_init(&rule);
     rule.delay_us = 10000;
     g_assert_true(efa_core_set_impair(p.a->h->core, &impair, NULL));
-    pair_send_number(&p, 1);
+    pair_send(&p, 1);
     efa_core_set_link(p.a->h->core, false);
     advance(20 * MS);
     g_assert_cmpuint(LOST(p.a), ==, 1);
-    pair_send_number(&p, 2);
+    pair_send(&p, 2);
     advance(20 * MS);
     g_assert_cmpuint(LOST(p.a), ==, 2);
     g_assert_cmpuint(efa_core_impair_stats(p.a->h->core).held, ==, 0);
     assert_cq_empty(p.b->rcq);
     efa_core_set_link(p.a->h->core, true);
-    pair_send_number(&p, 3);
+    pair_send(&p, 3);
     advance(20 * MS);
     g_assert_cmpuint(cq_next(p.b->rcq).status, ==, 0);
     assert_cq_empty(p.b->rcq);
@@ -219,7 +219,7 @@ static void test_reset(void)
     efa_core_set_link(p.b->h->core, false);
     host_probe(p.b->h);
     g_assert_false(efa_core_link(p.b->h->core));
-    pair_send_number(&p, 1);
+    pair_send(&p, 1);
     g_assert_cmpuint(LOST(p.b), >, 0);
     pair_free(&p);
 }

@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "harness-pair.h"
 #include "spray.h"
 #include <math.h>
 
@@ -363,27 +364,12 @@ static void test_loopback(void)
 
 /* ---- two devices ---- */
 
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t a_to_b, b_to_a;
-} Pair;
-
 static Pair pair_new(EfaQpType type)
 {
-    Pair p = { .w = wire_new() };
+    Pair p = pair_of_default(type);
 
-    p.a = end_new(host_new_on(1, p.w), type);
-    p.b = end_new(host_new_on(2, p.w), type);
-    p.a_to_b = create_ah_ok(p.a->h, p.a->pd, test_gid(2));
-    p.b_to_a = create_ah_ok(p.b->h, p.b->pd, test_gid(1));
+    pair_meet(&p);
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 static void check_partition(EfaPartition partition, bool out, bool in)
@@ -397,8 +383,8 @@ static void check_partition(EfaPartition partition, bool out, bool in)
     for (i = 0; i < 3; i++) {
         recv_one(p.a, i);
         recv_one(p.b, i);
-        send_to(p.a, p.a_to_b, p.b, i);
-        send_to(p.b, p.b_to_a, p.a, i);
+        send_to(p.a, p.ah, p.b, i);
+        send_to(p.b, p.back, p.a, i);
     }
     g_assert_cmpuint(count_received(p.b), ==, out ? 0 : 3);
     g_assert_cmpuint(count_received(p.a), ==, in ? 0 : 3);
@@ -409,8 +395,8 @@ static void check_partition(EfaPartition partition, bool out, bool in)
     for (i = 0; i < 3; i++) {
         recv_one(p.a, i);
         recv_one(p.b, i);
-        send_to(p.a, p.a_to_b, p.b, i);
-        send_to(p.b, p.b_to_a, p.a, i);
+        send_to(p.a, p.ah, p.b, i);
+        send_to(p.b, p.back, p.a, i);
     }
     g_assert_cmpuint(count_received(p.b), ==, 3);
     g_assert_cmpuint(count_received(p.a), ==, 3);
@@ -435,11 +421,11 @@ static void test_partition_srd(void)
     recv_one(p.b, 1);
     recv_one(p.b, 2);
     recv_one(p.b, 3);
-    send_to(p.a, p.a_to_b, p.b, 1);
+    send_to(p.a, p.ah, p.b, 1);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     rule.partition = EFA_PARTITION_IN;
     impair(p.a->h, rule);
-    send_to(p.a, p.a_to_b, p.b, 2);
+    send_to(p.a, p.ah, p.b, 2);
     advance(2 * SEC);
     assert_cq_empty(p.a->scq);
     impair_n(p.a->h, NULL, 0);
@@ -449,13 +435,13 @@ static void test_partition_srd(void)
 
     rule.partition = EFA_PARTITION_OUT;
     impair(p.a->h, rule);
-    send_to(p.a, p.a_to_b, p.b, 3);
+    send_to(p.a, p.ah, p.b, 3);
     advance(6 * SEC);
     done = cq_next(p.a->scq);
     g_assert_cmpuint(done.status, ==,
                      EFA_IO_COMP_STATUS_LOCAL_ERROR_UNRESP_REMOTE);
     impair_n(p.a->h, NULL, 0);
-    send_to(p.a, p.a_to_b, p.b, 4);
+    send_to(p.a, p.ah, p.b, 4);
     advance(SEC);
     g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     g_assert_cmpuint(count_received(p.b), ==, 1);
@@ -499,7 +485,7 @@ static void flood(Pair *p, unsigned count, bool restless)
     while (done < count || got < count) {
         while (posted < count && posted - done < 32) {
             uint32_t data[100];
-            EfaIoTxWqe wqe = wqe_send(posted, p->a_to_b, p->b->qp->num);
+            EfaIoTxWqe wqe = wqe_send(posted, p->ah, p->b->qp->num);
 
             for (i = 0; i < ARRAY_SIZE(data); i++) {
                 data[i] = posted + i * 0x01010101;
@@ -585,7 +571,7 @@ static void test_ud_may_arrive_twice(void)
     impair(p.a->h, rule);
     recv_one(p.b, 1);
     recv_one(p.b, 2);
-    send_to(p.a, p.a_to_b, p.b, 1);
+    send_to(p.a, p.ah, p.b, 1);
     g_assert_cmpuint(count_received(p.b), ==, 2);
     pair_free(&p);
 }
@@ -600,14 +586,14 @@ static void test_damage_is_loss(void)
     impair(p.a->h, rule);
     recv_one(p.b, 1);
     for (i = 0; i < 60; i++) {
-        send_to(p.a, p.a_to_b, p.b, i);
+        send_to(p.a, p.ah, p.b, i);
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
     }
     g_assert_cmpuint(count_received(p.b), ==, 0);
     g_assert_cmpuint(STAT(p.a->h, corrupted), ==, 60);
     g_assert_cmpuint(STAT(p.b->h, checksum_drops), ==, 60);
     impair_n(p.a->h, NULL, 0);
-    send_to(p.a, p.a_to_b, p.b, 1);
+    send_to(p.a, p.ah, p.b, 1);
     g_assert_cmpuint(count_received(p.b), ==, 1);
     pair_free(&p);
 }

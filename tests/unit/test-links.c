@@ -23,12 +23,12 @@ static void test_flap(void)
         rq_post(p.b->qp, i, &p.b->rx, i * 8, 8);
     }
     wire_auto(p.w, false);
-    pair_send_number(&p, 1);
-    pair_send_number(&p, 2);
+    pair_send(&p, 1);
+    pair_send(&p, 2);
     g_assert_cmpuint(wire_drop_all(p.w), ==, 2);
     cut(&p, EFA_LINK_REFUSED);
     assert_cq_empty(p.a->scq);
-    pair_send_number(&p, 3);
+    pair_send(&p, 3);
     wire_auto(p.w, true);
     advance(1000 * MS);
     for (i = 0; i < 3; i++) {
@@ -52,13 +52,13 @@ static void test_hangup_states(void)
         unsigned ended = 0;
 
         rq_post(p.b->qp, 0, &p.b->rx, 0, 64);
-        pair_send_number(&p, 0);
+        pair_send(&p, 0);
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
-        pair_send_number(&p, 1);            /* refused: waits for its turn */
+        pair_send(&p, 1);            /* refused: waits for its turn */
         wire_auto(p.w, false);
-        pair_send_number(&p, 2);            /* sent */
+        pair_send(&p, 2);            /* sent */
         wire_room(p.w, 0);
-        pair_send_number(&p, 3);            /* waits for room */
+        pair_send(&p, 3);            /* waits for room */
         cut(&p, why[i]);
         for (j = 1; j < 4; j++) {
             EfaIoCdesc e = cq_next(p.a->scq);
@@ -77,7 +77,7 @@ static void test_hangup_states(void)
         cut(&p, why[i]);
         assert_cq_empty(p.a->scq);
         rq_post(p.b->qp, 4, &p.b->rx, 0, 64);
-        pair_send_number(&p, 4);
+        pair_send(&p, 4);
         advance(100 * MS);
         g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
         pair_free(&p);
@@ -95,13 +95,13 @@ static void test_reborn(void)
 
         for (i = 0; i < 5; i++) {
             rq_post(p.b->qp, i, &p.b->rx, 0, 64);
-            pair_send_number(&p, i);
+            pair_send(&p, i);
             advance(30 * MS);
             g_assert_cmpuint(cq_next(p.a->scq).status, ==, 0);
             g_assert_cmpuint(cq_next(p.b->rcq).req_id, ==, i);
         }
         wire_auto(p.w, false);
-        pair_send_number(&p, 9);
+        pair_send(&p, 9);
         wire_drop_all(p.w);
         host_free(p.b->h);
         cut(&p, EFA_LINK_HANGUP);
@@ -120,8 +120,8 @@ static void test_gone_for_good(void)
     unsigned i;
 
     wire_auto(p.w, false);
-    pair_send_number(&p, 1);
-    pair_send_number(&p, 2);
+    pair_send(&p, 1);
+    pair_send(&p, 2);
     wire_drop_all(p.w);
     host_free(p.b->h);
     cut(&p, EFA_LINK_HANGUP);

@@ -3,24 +3,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "harness-pair.h"
 #include "lone.h"
 #include "efa-srd.h"
-
-/* Two devices that know each other. */
-typedef struct Pair {
-    Wire *w;
-    End *a, *b;
-    uint16_t ah;                /* a's for b */
-} Pair;
-
-static void pair_send(Pair *p, uint16_t req)
-{
-    EfaIoTxWqe wqe = wqe_send(req, p->ah, p->b->qp->num);
-
-    wqe_inline(&wqe, &req, sizeof(req));
-    sq_post(p->a->qp, &wqe);
-    settle();
-}
 
 static void pair_recv(Pair *p, uint16_t req)
 {
@@ -35,22 +20,14 @@ static void pair_connect(Pair *p)
     g_assert_cmpuint(cq_next(p->a->scq).status, ==, 0);
 }
 
+/* Two devices that know each other. */
 static Pair pair_new(void)
 {
-    Pair p = { .w = wire_new() };
+    Pair p = pair_of_default(EFA_QP_TYPE_SRD);
 
-    p.a = end_new(host_new_on(1, p.w), EFA_QP_TYPE_SRD);
-    p.b = end_new(host_new_on(2, p.w), EFA_QP_TYPE_SRD);
-    p.ah = create_ah_ok(p.a->h, p.a->pd, test_gid(2));
     pair_connect(&p);
     wire_auto(p.w, false);
     return p;
-}
-
-static void pair_free(Pair *p)
-{
-    hosts_free();
-    wire_free(p->w);
 }
 
 static void deliver_all(Wire *w)
