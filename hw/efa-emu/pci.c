@@ -1,7 +1,7 @@
 /*
  * EFA device model: the PCI device
  *
- * Everything QEMU: QOM type and properties, BARs, MSI-X, DMA, threads. The
+ * Everything QEMU: QOM type, BARs, MSI-X, DMA, threads. The
  * device itself is the core (efa-core.h).
  *
  * Threads: doorbells and registers come from a vCPU, which holds the BQL;
@@ -19,26 +19,14 @@
 #include "qemu/module.h"
 #include "qemu/guest-random.h"
 #include "qapi/error.h"
-#include "qapi/visitor.h"
 #include "block/aio-wait.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_bus.h"
-#include "hw/pci/pci_device.h"
-#include "hw/qdev-properties.h"
 #include "hw/resettable.h"
 #include "migration/vmstate.h"
-#include "qom/object.h"
-#include "system/iothread.h"
-#include "system/runstate.h"
 #include "system/system.h"
 #include "efa-osdep.h"
-#include "efa-core.h"
-#include "pci-impair.h"
-#include "pci-info.h"
-#include "pci-netdev.h"
-
-#define TYPE_EFA "efa"
-OBJECT_DECLARE_SIMPLE_TYPE(EfaState, EFA)
+#include "efa-pci.h"
 
 #define EFA_REG_BAR         0
 #define EFA_MEM_BAR         2
@@ -47,39 +35,6 @@ OBJECT_DECLARE_SIMPLE_TYPE(EfaState, EFA)
 #define EFA_MSIX_TABLE      0x2000
 #define EFA_MSIX_PBA        0x3000
 #define EFA_PCIE_CAP        0x80
-#define EFA_MAX_VECTORS     256
-
-struct EfaState {
-    PCIDevice parent_obj;
-
-    MemoryRegion regs;
-    MemoryRegion llq;
-    MemoryRegion doorbells;
-
-    EfaCore *core;
-    EfaFabric *fabric;          /* owned by the core */
-    EfaNetdev *netdev;          /* NULL: another fabric */
-    IOThread *iothread;         /* NULL with a vIOMMU or a netdev */
-    AioContext *ctx;            /* where packets and timers are handled */
-    bool attached;              /* the fabric's descriptor is watched */
-    QEMUBH *run_bh;             /* in the iothread */
-    QEMUTimer *timer;           /* in the iothread */
-    QEMUBH *irq_bh;             /* in the main loop */
-    VMChangeStateEntry *vmstate;
-    Notifier machine_done;
-    DECLARE_BITMAP(irq_pending, EFA_MAX_VECTORS);
-
-    /* properties */
-    EfaConfig cfg;
-    char *gid;
-    char *guid;
-    char *fabric_dir;
-    NICConf nic;
-    uint32_t path_mtu;
-    uint32_t poll_ns;
-    EfaImpair impair;           /* until there is a core */
-    bool link_down;             /* likewise */
-};
 
 /* ---- what the core asks of its host ---- */
 
@@ -634,84 +589,7 @@ static void efa_reset_hold(Object *obj, ResetType type)
 
 static void efa_finalize(Object *obj)
 {
-    efa_impair_clear(&EFA(obj)->impair);
-}
-
-/* ---- properties ---- */
-
-static void efa_get_impair(Object *obj, Visitor *v, const char *name,
-                           void *opaque, Error **errp)
-{
-    EfaState *s = EFA(obj);
-    EfaImpair impair;
-
-    if (s->core) {
-        efa_core_get_impair(s->core, &impair);
-    } else {
-        efa_impair_copy(&impair, &s->impair);
-    }
-    efa_impair_visit(v, name, &impair, errp);
-    efa_impair_clear(&impair);
-}
-
-static void efa_set_impair(Object *obj, Visitor *v, const char *name,
-                           void *opaque, Error **errp)
-{
-    EfaState *s = EFA(obj);
-    EfaImpair impair;
-
-    if (!efa_impair_visit(v, name, &impair, errp)) {
-        return;
-    }
-    if (s->core) {
-        efa_core_set_impair(s->core, &impair, NULL);
-        efa_impair_clear(&impair);
-    } else {
-        efa_impair_clear(&s->impair);
-        s->impair = impair;
-    }
-}
-
-static void efa_get_impair_stats(Object *obj, Visitor *v, const char *name,
-                                 void *opaque, Error **errp)
-{
-    EfaState *s = EFA(obj);
-    EfaImpairStats stats = { 0 };
-
-    if (s->core) {
-        stats = efa_core_impair_stats(s->core);
-    }
-    efa_impair_stats_visit(v, name, &stats, errp);
-}
-
-static void efa_get_host_info(Object *obj, Visitor *v, const char *name,
-                              void *opaque, Error **errp)
-{
-    EfaState *s = EFA(obj);
-    EfaDriverInfo info = { };
-
-    if (s->core) {
-        info = efa_core_driver_info(s->core);
-    }
-    efa_driver_info_visit(v, name, &info, errp);
-}
-
-static bool efa_get_link(Object *obj, Error **errp)
-{
-    EfaState *s = EFA(obj);
-
-    return s->core ? efa_core_link(s->core) : !s->link_down;
-}
-
-static void efa_set_link(Object *obj, bool up, Error **errp)
-{
-    EfaState *s = EFA(obj);
-
-    s->link_down = !up;
-    if (s->core) {
-        efa_core_set_link(s->core, up);
-        efa_netdev_set_link(s->netdev, up);
-    }
+    efa_clear_properties(EFA(obj));
 }
 
 /* A device with peers cannot move: they hold its memory. */
@@ -720,73 +598,11 @@ static const VMStateDescription efa_vmstate = {
     .unmigratable = 1,
 };
 
-static const Property efa_properties[] = {
-    DEFINE_PROP_UINT8("generation", EfaState, cfg.generation, 2),
-    DEFINE_PROP_STRING("fabric", EfaState, fabric_dir),
-    DEFINE_PROP_NETDEV("netdev", EfaState, nic.peers),
-    DEFINE_PROP_UINT32("path-mtu", EfaState, path_mtu, EFA_NETDEV_DEFAULT_MTU),
-    DEFINE_PROP_STRING("gid", EfaState, gid),
-    DEFINE_PROP_STRING("guid", EfaState, guid),
-#define DEFINE_LIMIT(_type, _field, _name, ...) \
-    DEFINE_PROP_##_type(_name, EfaState, cfg._field, 0),
-    EFA_CONFIG_GENERATION_LIMITS(DEFINE_LIMIT)
-#undef DEFINE_LIMIT
-#define DEFINE_LIMIT(_type, _field, _name, _value, ...) \
-    DEFINE_PROP_##_type(_name, EfaState, cfg._field, _value),
-    EFA_CONFIG_LIMITS(DEFINE_LIMIT)
-#undef DEFINE_LIMIT
-#define DEFINE_CAP(_id, _field, _name, ...) \
-    DEFINE_PROP_ON_OFF_AUTO(_name, EfaState, cfg._field, ON_OFF_AUTO_AUTO),
-    EFA_CONFIG_CAPS(DEFINE_CAP)
-#undef DEFINE_CAP
-    DEFINE_PROP_UINT32("poll-ns", EfaState, poll_ns, 0),
-};
-
-static const struct {
-    const char *name;
-    const char *description;
-} efa_descriptions[] = {
-    { "generation", "0 to 4: PCI device 1d0f:efa0 to 1d0f:efa4" },
-    { "fabric", "Directory (mode 0700) through which the devices of one "
-      "cluster find each other; without it, and without netdev, a device "
-      "reaches only itself" },
-    { "netdev", "Network backend (-netdev) that carries packets as Ethernet "
-      "frames instead" },
-    { "path-mtu", "With netdev: bytes behind the Ethernet header that all of "
-      "the way carries, 576 to 65535; larger packets are split" },
-    { "gid", "Address in the fabric, an IPv6 address; random if not given" },
-    { "guid", "Node GUID, such as 0011:22ff:fe33:4455; made of the GID if not "
-      "given" },
-#define DESCRIBE_LIMIT(_type, _field, _name, _text) \
-    { _name, _text "; 0: the generation's" },
-    EFA_CONFIG_GENERATION_LIMITS(DESCRIBE_LIMIT)
-#undef DESCRIBE_LIMIT
-#define DESCRIBE_LIMIT(_type, _field, _name, _value, _text) { _name, _text },
-    EFA_CONFIG_LIMITS(DESCRIBE_LIMIT)
-#undef DESCRIBE_LIMIT
-#define DESCRIBE_CAP(_id, _field, _name, _since, _text) \
-    { _name, _text "; auto: as the generation has it" },
-    EFA_CONFIG_CAPS(DESCRIBE_CAP)
-#undef DESCRIBE_CAP
-    { "impair", "What the network does to packets sent, a list of rules such "
-      "as [{'loss': 5, 'delay-us': 100}]; see docs/impair.md" },
-    { "impair-stats", "What it has done, in packets" },
-    { "link", "The cable is plugged in; off: every packet is lost, in and out, "
-      "and the driver gets an event (NOTIFICATION, syndrome 1; 2 when it is on "
-      "again). May be set at any time; set_link of a netdev does the same" },
-    { "host-info", "What the driver has told of itself and its machine: os, "
-      "os-type, kernel, kernel-version, driver-version, bdf, spec-version, "
-      "flags; empty until it has" },
-    { "poll-ns", "How long the device's thread looks for packets before it "
-      "sleeps; without effect with netdev" },
-};
-
 static void efa_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
     ResettableClass *rc = RESETTABLE_CLASS(klass);
-    size_t i;
 
     pc->realize = efa_realize;
     pc->exit = efa_exit;
@@ -798,20 +614,7 @@ static void efa_class_init(ObjectClass *klass, void *data)
     dc->desc = "Elastic Fabric Adapter";
     dc->vmsd = &efa_vmstate;
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
-    device_class_set_props(dc, efa_properties);
-    object_class_property_add(klass, "impair", "EfaImpairRuleList",
-                              efa_get_impair, efa_set_impair, NULL, NULL);
-    object_class_property_add(klass, "impair-stats", "EfaImpairStats",
-                              efa_get_impair_stats, NULL, NULL, NULL);
-    object_class_property_add(klass, "host-info", "EfaDriverInfo",
-                              efa_get_host_info, NULL, NULL, NULL);
-    object_property_set_default_bool(
-        object_class_property_add_bool(klass, "link", efa_get_link,
-                                       efa_set_link), true);
-    for (i = 0; i < ARRAY_SIZE(efa_descriptions); i++) {
-        object_class_property_set_description(klass, efa_descriptions[i].name,
-                                              efa_descriptions[i].description);
-    }
+    efa_add_properties(klass);
 }
 
 static const TypeInfo efa_info = {
