@@ -1,9 +1,6 @@
 /*
  * EFA device model: impairments as QOM properties
  *
- * The visitors that QAPI would generate from a schema; the device brings its
- * own, since it does not edit QEMU's.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
@@ -12,12 +9,7 @@
 #include "qapi/visitor.h"
 #include "efa-osdep.h"
 #include "pci-impair.h"
-
-/* laid out as GenericList */
-typedef struct EfaImpairRuleList {
-    struct EfaImpairRuleList *next;
-    EfaImpairRule value;
-} EfaImpairRuleList;
+#include "pci-visit.h"
 
 static const char *const efa_partition_names[] = {
     [EFA_PARTITION_NONE] = "none",
@@ -53,39 +45,29 @@ static bool efa_visit_peer(Visitor *v, EfaImpairRule *rule, Error **errp)
     return true;
 }
 
-/* Members that are absent keep their default; all are shown. */
-static bool efa_visit_numbers(Visitor *v, EfaImpairRule *rule, Error **errp)
+static void efa_init_rule(void *item)
 {
-    bool there;
-
-#define VISIT(_type, _field, _name)                                     \
-    there = true;                                                       \
-    visit_optional(v, (_name), &there);                                 \
-    if (there && !visit_type_##_type(v, (_name), &rule->_field, errp)) { \
-        return false;                                                   \
-    }
-#define VISIT_PERCENT(_field, _name)    VISIT(number, _field, _name)
-#define VISIT_NUMBER(_field, _name, _value, _min, _max) \
-    VISIT(uint32, _field, _name)
-    EFA_IMPAIR_PERCENTS(VISIT_PERCENT)
-    EFA_IMPAIR_NUMBERS(VISIT_NUMBER)
-#undef VISIT_NUMBER
-#undef VISIT_PERCENT
-#undef VISIT
-    return true;
+    efa_impair_rule_init(item);
 }
 
-static bool efa_visit_members(Visitor *v, EfaImpairRule *rule, Error **errp)
+static bool efa_visit_rule(Visitor *v, void *item, Error **errp)
 {
+    EfaImpairRule *rule = item;
     int partition = rule->partition;
-    bool there = true;
+    bool ok;
 
-    if (!efa_visit_peer(v, rule, errp) || !efa_visit_numbers(v, rule, errp)) {
-        return false;
-    }
-    visit_optional(v, "partition", &there);
-    if (there && !visit_type_enum(v, "partition", &partition,
-                                  &efa_partition_lookup, errp)) {
+    ok = efa_visit_peer(v, rule, errp) &&
+#define VISIT_PERCENT(_field, _name) \
+        efa_visit_number(v, (_name), &rule->_field, errp) &&
+        EFA_IMPAIR_PERCENTS(VISIT_PERCENT)
+#undef VISIT_PERCENT
+#define VISIT_NUMBER(_field, _name, _value, _min, _max) \
+        efa_visit_uint32(v, (_name), &rule->_field, errp) &&
+        EFA_IMPAIR_NUMBERS(VISIT_NUMBER)
+#undef VISIT_NUMBER
+        efa_visit_enum(v, "partition", &efa_partition_lookup, &partition,
+                       errp);
+    if (!ok) {
         return false;
     }
     rule->partition = partition;
@@ -93,92 +75,27 @@ static bool efa_visit_members(Visitor *v, EfaImpairRule *rule, Error **errp)
     return !rule->has_seed || visit_type_uint32(v, "seed", &rule->seed, errp);
 }
 
-static bool efa_visit_rule(Visitor *v, EfaImpairRule *rule, Error **errp)
-{
-    bool ok;
-
-    if (!visit_start_struct(v, NULL, NULL, 0, errp)) {
-        return false;
-    }
-    ok = efa_visit_members(v, rule, errp) && visit_check_struct(v, errp);
-    visit_end_struct(v, NULL);
-    return ok;
-}
-
-static void efa_free_list(EfaImpairRuleList *list)
-{
-    while (list) {
-        EfaImpairRuleList *next = list->next;
-
-        g_free(list);
-        list = next;
-    }
-}
-
-/* The other form of @impair: what visitors walk along. */
-static EfaImpairRuleList *efa_to_list(const EfaImpair *impair)
-{
-    EfaImpairRuleList *list = NULL;
-    size_t i;
-
-    for (i = impair->num_rules; i > 0; i--) {
-        EfaImpairRuleList *first = g_new0(EfaImpairRuleList, 1);
-
-        first->next = list;
-        first->value = impair->rules[i - 1];
-        list = first;
-    }
-    return list;
-}
-
-static void efa_from_list(const EfaImpairRuleList *list, EfaImpair *impair)
-{
-    const EfaImpairRuleList *l;
-    size_t n = 0;
-
-    for (l = list; l; l = l->next) {
-        n++;
-    }
-    *impair = (EfaImpair) { .rules = g_new(EfaImpairRule, n) };
-    for (l = list; l; l = l->next) {
-        impair->rules[impair->num_rules++] = l->value;
-    }
-}
+static const EfaVisitArray efa_rule_array = {
+    .size = sizeof(EfaImpairRule),
+    .init = efa_init_rule,
+    .members = efa_visit_rule,
+};
 
 bool efa_impair_visit(Visitor *v, const char *name, EfaImpair *impair,
                       Error **errp)
 {
     g_autoptr(GError) err = NULL;
-    EfaImpairRuleList *list = NULL, *tail;
-    bool ok = true;
 
-    if (!visit_is_input(v)) {
-        list = efa_to_list(impair);
-    }
-    if (!visit_start_list(v, name, (GenericList **)&list, sizeof(*list),
-                          errp)) {
-        efa_free_list(list);
+    if (!efa_visit_array(v, name, &efa_rule_array, (void **)&impair->rules,
+                         &impair->num_rules, errp)) {
         return false;
     }
-    for (tail = list; tail && ok;
-         tail = (void *)visit_next_list(v, (void *)tail, sizeof(*tail))) {
-        if (visit_is_input(v)) {
-            efa_impair_rule_init(&tail->value);
-        }
-        ok = efa_visit_rule(v, &tail->value, errp);
+    if (visit_is_input(v) && !efa_impair_check(impair, &err)) {
+        error_setg(errp, "%s", err->message);
+        efa_impair_clear(impair);
+        return false;
     }
-    ok = ok && visit_check_list(v, errp);
-    visit_end_list(v, (void **)&list);
-    if (ok && visit_is_input(v)) {
-        efa_from_list(list, impair);
-        if (!efa_impair_check(impair, &err)) {
-            error_setg(errp, "%s", err->message);
-            efa_impair_clear(impair);
-            ok = false;
-        }
-    }
-    efa_free_list(list);
-    return ok;
+    return true;
 }
 
 bool efa_impair_stats_visit(Visitor *v, const char *name,
