@@ -133,17 +133,42 @@ static EfaAdminStatus efa_admin_check(EfaCore *core, const EfaAdminOp *op,
     return EFA_ADMIN_SUCCESS;
 }
 
+/* NULL: unknown */
+static const EfaAdminOp *efa_admin_op(uint8_t opcode)
+{
+    return opcode < ARRAY_SIZE(efa_admin_ops) && efa_admin_ops[opcode].name
+           ? &efa_admin_ops[opcode] : NULL;
+}
+
+char *efa_opcode_to_string(uint8_t opcode)
+{
+    const EfaAdminOp *op = efa_admin_op(opcode);
+    char *text = op ? g_ascii_strdown(op->name, -1) : NULL;
+
+    return text ? g_strdelimit(text, "_", '-') : NULL;
+}
+
+uint8_t efa_opcode_parse(const char *text)
+{
+    unsigned opcode;
+
+    for (opcode = 0; opcode < ARRAY_SIZE(efa_admin_ops); opcode++) {
+        g_autofree char *name = efa_opcode_to_string(opcode);
+
+        if (!g_strcmp0(name, text)) {
+            return opcode;
+        }
+    }
+    return 0;
+}
+
 static EfaAdminStatus efa_admin_execute(EfaCore *core, EfaAdminCmd *cmd)
 {
     uint8_t opcode = cmd->req.common.opcode;
-    const EfaAdminOp *op = NULL;
+    const EfaAdminOp *op = efa_admin_op(opcode);
     EfaAdminStatus status;
 
-    cmd->name = "opcode";
-    if (opcode < ARRAY_SIZE(efa_admin_ops) && efa_admin_ops[opcode].name) {
-        op = &efa_admin_ops[opcode];
-        cmd->name = op->name;
-    } else {
+    if (!op) {
         return efa_admin_fail(cmd, EFA_ADMIN_BAD_OPCODE, EFA_EXT_UNKNOWN_ID,
                               "opcode %u is unknown", opcode);
     }
@@ -184,7 +209,7 @@ static uint16_t efa_admin_checksum(const void *entry, size_t len)
 }
 
 static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
-                               EfaAdminStatus status)
+                               EfaAdminStatus status, bool irq)
 {
     EfaAdminRing *acq = &core->acq;
     uint32_t slot = acq->prod & (acq->depth - 1);
@@ -215,7 +240,9 @@ static void efa_admin_complete(EfaCore *core, const EfaAdminCmd *cmd,
         efa_set_fatal(core, "the ACQ cannot be written");
         return;
     }
-    efa_admin_irq(core, acq->vector);
+    if (irq) {
+        efa_admin_irq(core, acq->vector);
+    }
 }
 
 /* A command in either form becomes one of 64 bytes; the rest is not used. */
@@ -251,6 +278,37 @@ static EfaAdminStatus efa_admin_decode(EfaAdminCmd *cmd, EfaAqEntryV2 *entry,
     return EFA_ADMIN_SUCCESS;
 }
 
+/* One command of @aq, from its slot to its completion. */
+static void efa_admin_command(EfaCore *core, EfaAqEntryV2 *entry)
+{
+    const EfaAdminOp *op = efa_admin_op(entry->common.opcode);
+    EfaAdminCmd cmd = { .name = op ? op->name : "opcode" };
+    const EfaFaultRule *fault = NULL;
+    EfaAdminStatus status;
+
+    status = efa_admin_decode(&cmd, entry, core->aq.entry_size);
+    if (status == EFA_ADMIN_SUCCESS) {
+        fault = efa_fault_for(core, entry->common.opcode);
+    }
+    if (fault) {
+        trace_efa_admin_fault(cmd.name, le16_to_cpu(entry->common.command_id),
+                              fault->action);
+    }
+    if (fault && fault->action == EFA_FAULT_IGNORE) {
+        return;
+    }
+    if (fault && fault->action == EFA_FAULT_STATUS) {
+        status = fault->status;
+        cmd.ext = fault->extended_status;
+    } else if (status == EFA_ADMIN_SUCCESS) {
+        status = efa_admin_execute(core, &cmd);
+    }
+    if (!fault || fault->action != EFA_FAULT_LOSE) {
+        efa_admin_complete(core, &cmd, status,
+                           !fault || fault->action != EFA_FAULT_NO_INTERRUPT);
+    }
+}
+
 void efa_admin_run(EfaCore *core)
 {
     EfaAdminRing *aq = &core->aq;
@@ -263,9 +321,7 @@ void efa_admin_run(EfaCore *core)
         uint64_t addr = aq->base +
             (uint64_t)(aq->cons & (aq->depth - 1)) * aq->entry_size;
         uint8_t phase = !((aq->cons / aq->depth) & 1);
-        EfaAdminCmd cmd = { .name = "command" };
         EfaAqEntryV2 entry;
-        EfaAdminStatus status;
 
         if (commands++ == EFA_ADMIN_BUDGET ||
             core->admin_pages > EFA_ADMIN_PAGES) {
@@ -285,11 +341,7 @@ void efa_admin_run(EfaCore *core)
         aq->cons = (uint16_t)(aq->cons + 1);
         trace_efa_admin_cmd(entry.common.opcode,
                             le16_to_cpu(entry.common.command_id));
-        status = efa_admin_decode(&cmd, &entry, aq->entry_size);
-        if (status == EFA_ADMIN_SUCCESS) {
-            status = efa_admin_execute(core, &cmd);
-        }
-        efa_admin_complete(core, &cmd, status);
+        efa_admin_command(core, &entry);
     }
 }
 

@@ -164,6 +164,7 @@ void efa_core_free(EfaCore *core)
     efa_reset_locked(core);
     efa_srd_destroy(core);
     efa_impair_destroy(core);
+    efa_faults_destroy(core);
     efa_objects_destroy(core);
     if (core->fabric) {
         core->fabric->ops->free(core->fabric);
@@ -422,6 +423,36 @@ EfaImpairStats efa_core_impair_stats(EfaCore *core)
 
     efa_core_lock(core);
     stats = core->impair.stats;
+    efa_core_unlock(core);
+    return stats;
+}
+
+bool efa_core_set_faults(EfaCore *core, const EfaFaults *faults,
+                         GError **errp)
+{
+    if (!efa_faults_check(faults, errp)) {
+        return false;
+    }
+    efa_core_lock(core);
+    efa_faults_set(core, faults);
+    efa_core_unlock(core);
+    return true;
+}
+
+void efa_core_get_faults(EfaCore *core, EfaFaults *faults)
+{
+    efa_core_lock(core);
+    efa_faults_copy(faults, &core->faults);
+    efa_core_unlock(core);
+}
+
+EfaFaultStats *efa_core_fault_stats(EfaCore *core, size_t *num)
+{
+    EfaFaultStats *stats;
+
+    efa_core_lock(core);
+    *num = core->faults.num_rules;
+    stats = g_memdup2(core->fault_stats, *num * sizeof(*stats));
     efa_core_unlock(core);
     return stats;
 }

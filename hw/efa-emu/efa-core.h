@@ -11,6 +11,7 @@
 #define HW_EFA_CORE_H
 
 #include "efa-config.h"
+#include "faults.h"
 #include "impair.h"
 
 #define EFA_PCI_VENDOR_ID       0x1d0f
@@ -114,6 +115,17 @@ bool efa_core_set_impair(EfaCore *core, const EfaImpair *impair,
 /* A copy of the rules in force; efa_impair_clear() it. */
 void efa_core_get_impair(EfaCore *core, EfaImpair *impair);
 EfaImpairStats efa_core_impair_stats(EfaCore *core);
+
+/*
+ * Which admin commands go wrong from now on (faults.h); a reset changes
+ * nothing. false and one line in @errp if the rules are not legal.
+ */
+bool efa_core_set_faults(EfaCore *core, const EfaFaults *faults,
+                         GError **errp);
+/* A copy of the rules in force; efa_faults_clear() it. */
+void efa_core_get_faults(EfaCore *core, EfaFaults *faults);
+/* What each has seen, in their order, as many as @num; g_free() it. */
+EfaFaultStats *efa_core_fault_stats(EfaCore *core, size_t *num);
 
 /*
  * The cable: while it is out, every packet is lost, in and out and to

@@ -355,6 +355,8 @@ struct EfaCore {
     uint8_t *tx_buf;        /* what was reserved last */
     uint8_t *rx_copy;       /* EFA_PKT_MAX bytes, on demand */
     EfaImpairState impair;
+    EfaFaults faults;
+    EfaFaultStats *fault_stats; /* one of each rule */
     int64_t timer_at;
     unsigned busy_runs;     /* that did not look at the timers */
 
@@ -415,6 +417,13 @@ void efa_admin_irq(EfaCore *core, uint8_t vector);
 EfaAdminStatus G_GNUC_PRINTF(4, 5)
 efa_admin_fail(EfaAdminCmd *cmd, EfaAdminStatus status, EfaAdminExtStatus ext,
                const char *fmt, ...);
+
+/* ---- faults.c ---- */
+/* @faults is legal; what the rules have seen begins anew. */
+void efa_faults_set(EfaCore *core, const EfaFaults *faults);
+void efa_faults_destroy(EfaCore *core);
+/* Count a command; the rule by which it goes wrong, or NULL. */
+const EfaFaultRule *efa_fault_for(EfaCore *core, uint8_t opcode);
 
 /* ---- aenq.c ---- */
 void efa_aenq_post(EfaCore *core, EfaAenqGroup group, uint16_t syndrome);

@@ -48,7 +48,8 @@ struct EfaState {
     NICConf nic;
     uint32_t path_mtu;
     uint32_t poll_ns;
-    EfaImpair impair;           /* until there is a core */
+    EfaFaults faults;           /* until there is a core */
+    EfaImpair impair;           /* likewise */
     bool link_down;             /* likewise */
 };
 

@@ -13,6 +13,7 @@
 #include "hw/qdev-properties-system.h"
 #include "efa-osdep.h"
 #include "efa-pci.h"
+#include "pci-faults.h"
 #include "pci-impair.h"
 #include "pci-info.h"
 
@@ -59,6 +60,54 @@ static void efa_get_impair_stats(Object *obj, Visitor *v, const char *name,
         stats = efa_core_impair_stats(s->core);
     }
     efa_impair_stats_visit(v, name, &stats, errp);
+}
+
+static void efa_get_faults(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    EfaFaults faults;
+
+    if (s->core) {
+        efa_core_get_faults(s->core, &faults);
+    } else {
+        efa_faults_copy(&faults, &s->faults);
+    }
+    efa_faults_visit(v, name, &faults, errp);
+    efa_faults_clear(&faults);
+}
+
+static void efa_set_faults(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    EfaFaults faults;
+
+    if (!efa_faults_visit(v, name, &faults, errp)) {
+        return;
+    }
+    if (s->core) {
+        efa_core_set_faults(s->core, &faults, NULL);
+        efa_faults_clear(&faults);
+    } else {
+        efa_faults_clear(&s->faults);
+        s->faults = faults;
+    }
+}
+
+static void efa_get_fault_stats(Object *obj, Visitor *v, const char *name,
+                                void *opaque, Error **errp)
+{
+    EfaState *s = EFA(obj);
+    g_autofree EfaFaultStats *stats = NULL;
+    size_t num = s->faults.num_rules;
+
+    if (s->core) {
+        stats = efa_core_fault_stats(s->core, &num);
+    } else {
+        stats = g_new0(EfaFaultStats, num);
+    }
+    efa_fault_stats_visit(v, name, stats, num, errp);
 }
 
 static void efa_get_host_info(Object *obj, Visitor *v, const char *name,
@@ -142,6 +191,10 @@ static const struct {
     { "impair", "What the network does to packets sent, a list of rules such "
       "as [{'loss': 5, 'delay-us': 100}]; see docs/impair.md" },
     { "impair-stats", "What it has done, in packets" },
+    { "faults", "Which admin commands go wrong, a list of rules such as "
+      "[{'opcode': 'create-qp', 'nth': 2, 'status': 'resource-busy'}]; see "
+      "docs/faults.md" },
+    { "fault-stats", "What each of its rules has seen" },
     { "link", "The cable is plugged in; off: every packet is lost, in and out, "
       "and the driver gets an event (NOTIFICATION, syndrome 1; 2 when it is on "
       "again). May be set at any time; set_link of a netdev does the same" },
@@ -161,6 +214,10 @@ void efa_add_properties(ObjectClass *klass)
                               efa_get_impair, efa_set_impair, NULL, NULL);
     object_class_property_add(klass, "impair-stats", "EfaImpairStats",
                               efa_get_impair_stats, NULL, NULL, NULL);
+    object_class_property_add(klass, "faults", "EfaFaultRuleList",
+                              efa_get_faults, efa_set_faults, NULL, NULL);
+    object_class_property_add(klass, "fault-stats", "EfaFaultStatsList",
+                              efa_get_fault_stats, NULL, NULL, NULL);
     object_class_property_add(klass, "host-info", "EfaDriverInfo",
                               efa_get_host_info, NULL, NULL, NULL);
     object_property_set_default_bool(
@@ -174,5 +231,6 @@ void efa_add_properties(ObjectClass *klass)
 
 void efa_clear_properties(EfaState *s)
 {
+    efa_faults_clear(&s->faults);
     efa_impair_clear(&s->impair);
 }

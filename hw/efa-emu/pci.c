@@ -568,7 +568,8 @@ static void efa_realize(PCIDevice *pdev, Error **errp)
     }
     s->core = efa_core_new(&s->cfg, &efa_host_ops, s,
                            memory_region_get_ram_ptr(&s->llq));
-    efa_core_set_impair(s->core, &s->impair, NULL);     /* checked before */
+    efa_core_set_faults(s->core, &s->faults, NULL);     /* checked before */
+    efa_core_set_impair(s->core, &s->impair, NULL);     /* likewise */
     efa_core_set_link(s->core, !s->link_down);
     if (!efa_init_fabric(s, errp) || !efa_init_threads(s, errp)) {
         efa_cleanup(s);

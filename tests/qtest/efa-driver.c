@@ -557,6 +557,20 @@ void prop_set(Vm *vm, const char *property, const char *value)
     }
 }
 
+void prop_assert_refused(Vm *vm, const char *property, const char *value,
+                         const char *const *words)
+{
+    g_autofree char *reply = prop_qmp(vm, "qom-set", property, value);
+    bool ok = g_str_has_prefix(reply, "{\"error\"");
+
+    for (; *words; words++) {
+        ok = ok && strstr(reply, *words);
+    }
+    if (!ok) {
+        g_error("%s = %s: %s", property, value, reply);
+    }
+}
+
 char *prop_get(Vm *vm, const char *property)
 {
     g_autofree char *reply = prop_qmp(vm, "qom-get", property, NULL);

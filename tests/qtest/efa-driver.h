@@ -171,5 +171,11 @@ char *prop_get(Vm *vm, const char *property);   /* as JSON */
 #define PROP_HAS(vm, property, ...) \
     prop_assert_has(vm, property, (const char *const[]) { __VA_ARGS__, NULL })
 void prop_assert_has(Vm *vm, const char *property, const char *const *words);
+/* @value is refused, with all of these words in the error. */
+#define PROP_REFUSED(vm, property, value, ...) \
+    prop_assert_refused(vm, property, value, \
+                        (const char *const[]) { __VA_ARGS__, NULL })
+void prop_assert_refused(Vm *vm, const char *property, const char *value,
+                         const char *const *words);
 
 #endif /* EFA_TEST_DRIVER_H */

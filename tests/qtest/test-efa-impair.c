@@ -13,17 +13,8 @@ static void set(Vm *vm, const char *value)
     prop_set(vm, "impair", value);
 }
 
-static void refused(Vm *vm, const char *value, const char *word,
-                    const char *word2)
-{
-    g_autofree char *reply = prop_qmp(vm, "qom-set", "impair", value);
-
-    if (!g_str_has_prefix(reply, "{\"error\"") || !strstr(reply, word) ||
-        !strstr(reply, word2)) {
-        g_error("impair = %s: no '%s', '%s' in: %s", value, word, word2,
-                reply);
-    }
-}
+#define refused(_vm, _value, ...) \
+    PROP_REFUSED((_vm), "impair", (_value), __VA_ARGS__)
 
 static void test_round_trip(void)
 {
