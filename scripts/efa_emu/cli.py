@@ -56,6 +56,7 @@ def _parser():
     _copy_parsers(commands)
     _look_parsers(commands)
     _impair_parser(commands)
+    _faults_parser(commands)
     _link_parser(commands)
     _down_parser(commands)
     bench.add_parser(commands)
@@ -181,6 +182,15 @@ def _add_impair_options(parser):
     parser.add_argument("--nic", type=int, metavar="K", help="only the node's EFA device efaK (default: all of them)")
     parser.add_argument("--json", action="store_true", help="for programs: the rules and counters of each device")
     parser.add_argument("--clear", action="store_true", help="the same as the word clear")
+
+
+def _faults_parser(commands):
+    parser = _add(commands, "faults", _faults, "make admin commands of nodes' devices go wrong, or show which do")
+    parser.add_argument("--nic", type=int, metavar="K", help="only the node's EFA device efaK (default: all of them)")
+    parser.add_argument("--json", action="store_true", help="for programs: the rules and counters of each device")
+    parser.add_argument("node", metavar="NODE", help="number of a node, or all")
+    parser.add_argument("rules", nargs="*", metavar="RULE", help="as create-qp,nth=2,status=resource-busy "
+                        "(docs/faults.md has all); clear; nothing shows what is set")
 
 
 def _link_parser(commands):
@@ -383,6 +393,13 @@ def _qmp(args):
         raise ui.Fail(f"qmp: the arguments must be a JSON object, not {args.arguments}")
     target, index = _target(args)
     print(json.dumps(target.qmp(index, args.command, **arguments), indent=1))
+
+
+def _faults(args):
+    from . import faults
+    index = None if args.node == ALL else _index(args.node)
+    target = Cluster.open(args.name, index)
+    return faults.run(target, target.config.local if index is None else [index], args)
 
 
 def _impair(args):
