@@ -12,7 +12,6 @@
 #include <linux/bits.h>
 #include <linux/types.h>
 
-#define EFA_PCI_VENDOR		0x1d0f
 #define EFA_REG_BAR		0
 #define EFA_MEM_BAR		2
 
@@ -46,8 +45,6 @@ enum efa_reg {
 #define EFA_CAPS_ADMIN_CMD_TO		GENMASK(19, 16)	/* 100 ms */
 #define EFA_QUEUE_CAPS_DEPTH		GENMASK(15, 0)
 #define EFA_QUEUE_CAPS_ENTRY_SIZE	GENMASK(23, 16)
-#define EFA_QUEUE_CAPS_VECTOR		GENMASK(31, 24)
-#define EFA_INTR_MASK_EN		BIT(0)
 #define EFA_DEV_CTL_DEV_RESET		BIT(0)
 #define EFA_DEV_CTL_RESET_REASON	GENMASK(31, 28)
 #define EFA_DEV_STS_READY		BIT(0)
@@ -136,12 +133,7 @@ enum efa_admin_opcode {
 enum efa_admin_status {
 	EFA_ADMIN_SUCCESS			= 0,
 	EFA_ADMIN_RESOURCE_ALLOCATION_FAILURE	= 1,
-	EFA_ADMIN_BAD_OPCODE			= 2,
 	EFA_ADMIN_UNSUPPORTED_OPCODE		= 3,
-	EFA_ADMIN_MALFORMED_REQUEST		= 4,
-	EFA_ADMIN_ILLEGAL_PARAMETER		= 5,
-	EFA_ADMIN_UNKNOWN_ERROR			= 6,
-	EFA_ADMIN_RESOURCE_BUSY			= 7,
 };
 
 struct efa_ctrl_buff {
@@ -237,7 +229,6 @@ struct efa_id {
 };
 
 #define EFA_INLINE_PAGES	4
-#define EFA_REG_MR_PAGE_SHIFT	GENMASK(4, 0)
 #define EFA_REG_MR_PHYSICAL	BIT(7)
 
 struct efa_reg_mr_cmd {
@@ -255,10 +246,6 @@ struct efa_reg_mr_cmd {
 	__le64 iova __packed;
 } __packed;
 
-#define EFA_REG_MR_RECV_IC		BIT(0)
-#define EFA_REG_MR_RDMA_READ_IC		BIT(1)
-#define EFA_REG_MR_RDMA_RECV_IC		BIT(2)
-
 struct efa_reg_mr_resp {
 	__le32 l_key;
 	__le32 r_key;
@@ -266,17 +253,6 @@ struct efa_reg_mr_resp {
 	u8 recv_ic_id;
 	u8 rdma_read_ic_id;
 	u8 rdma_recv_ic_id;
-};
-
-struct efa_alloc_mr_cmd {
-	__le16 pd;
-	__le16 reserved1;
-	__le32 max_pages;
-};
-
-struct efa_alloc_mr_resp {
-	__le32 l_key;
-	__le32 r_key;
 };
 
 #define EFA_CQ_INTERRUPT	BIT(5)		/* cq_caps_1 */
@@ -409,8 +385,6 @@ struct efa_hw_hints {
 	__le16 poll_interval;
 };
 
-#define EFA_HOST_INFO_INTREE	BIT(0)
-
 struct efa_host_info {
 	char os_dist_str[128];
 	__le32 os_type;
@@ -435,7 +409,6 @@ enum efa_stats_type {
 	EFA_STATS_RDMA_READ	= 2,
 	EFA_STATS_RDMA_WRITE	= 3,
 	EFA_STATS_NETWORK	= 4,
-	EFA_STATS_TYPES,
 };
 
 #define EFA_STATS_MAX	7	/* counters in one answer */

@@ -13,7 +13,7 @@
 #endif
 #include "efa.h"
 
-/* One such page, mapped for the device. */
+/* One such page. */
 struct efa_list_page {
 	void *cpu;
 	dma_addr_t dma;
@@ -21,52 +21,24 @@ struct efa_list_page {
 
 struct efa_page_list {
 	struct efa_dev *dev;
-	struct efa_list_page *page;	/* of addresses, then of chunks */
+	struct efa_list_page *page;	/* of addresses, then chunks */
 	unsigned int num;		/* of addresses */
 	unsigned int num_chunks;
-	unsigned int made;		/* of all */
 };
 
-static int efa_list_add(struct efa_page_list *list)
-{
-	struct efa_list_page *page = &list->page[list->made];
-
-	page->cpu = kzalloc(EFA_CHUNK_SIZE, GFP_KERNEL);
-	if (!page->cpu)
-		return -ENOMEM;
-	list->made++;
-	return 0;
-}
-
-static int efa_list_map(struct efa_page_list *list, unsigned int i)
-{
-	struct device *parent = &list->dev->pdev->dev;
-	struct efa_list_page *page = &list->page[i];
-
-	page->dma = dma_map_single(parent, page->cpu, EFA_CHUNK_SIZE,
-				   DMA_TO_DEVICE);
-	return dma_mapping_error(parent, page->dma);
-}
-
-/* The first @mapped of them are known to the device. */
-static void efa_list_free(struct efa_page_list *list, unsigned int mapped)
+static void efa_list_free(struct efa_page_list *list)
 {
 	unsigned int i;
 
-	for (i = 0; i < list->made; i++) {
-		if (i < mapped)
-			dma_unmap_single(&list->dev->pdev->dev,
-					 list->page[i].dma, EFA_CHUNK_SIZE,
-					 DMA_TO_DEVICE);
-		kfree(list->page[i].cpu);
-	}
+	for (i = 0; i < list->num + list->num_chunks && list->page[i].cpu; i++)
+		dma_free_coherent(&list->dev->pdev->dev, EFA_CHUNK_SIZE,
+				  list->page[i].cpu, list->page[i].dma);
 	kvfree(list->page);
 }
 
 static int efa_list_alloc(struct efa_page_list *list, unsigned int pages)
 {
-	unsigned int total;
-	int err = 0;
+	unsigned int i, total;
 
 	list->num = DIV_ROUND_UP(pages, EFA_PTRS_PER_PAGE);
 	list->num_chunks = list->num > 1 ?
@@ -75,11 +47,17 @@ static int efa_list_alloc(struct efa_page_list *list, unsigned int pages)
 	list->page = kvcalloc(total, sizeof(*list->page), GFP_KERNEL);
 	if (!list->page)
 		return -ENOMEM;
-	while (!err && list->made < total)
-		err = efa_list_add(list);
-	if (err)
-		efa_list_free(list, 0);
-	return err;
+	for (i = 0; i < total; i++) {
+		list->page[i].cpu = dma_alloc_coherent(&list->dev->pdev->dev,
+						       EFA_CHUNK_SIZE,
+						       &list->page[i].dma,
+						       GFP_KERNEL);
+		if (!list->page[i].cpu) {
+			efa_list_free(list);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 static void efa_list_fill(struct efa_page_list *list, struct ib_umem *umem,
@@ -107,49 +85,30 @@ static struct efa_ctrl_buff efa_list_ref(const struct efa_list_page *page,
 	};
 }
 
-/* Pointers in chunk @c, and its length as the device is told. */
-static unsigned int efa_chunk_ptrs(const struct efa_page_list *list,
-				   unsigned int c)
+/* Chunk @c and its length, as the device is told. */
+static struct efa_ctrl_buff efa_chunk_ref(const struct efa_page_list *list,
+					  unsigned int c)
 {
-	return min(list->num - c * EFA_CHUNK_PTRS, EFA_CHUNK_PTRS);
+	unsigned int ptrs = min(list->num - c * EFA_CHUNK_PTRS, EFA_CHUNK_PTRS);
+
+	return efa_list_ref(&list->page[list->num + c],
+			    ptrs * sizeof(__le64) +
+			    sizeof(struct efa_ctrl_buff));
 }
 
-static u32 efa_chunk_len(const struct efa_page_list *list, unsigned int c)
+static void efa_list_chain(struct efa_page_list *list)
 {
-	return efa_chunk_ptrs(list, c) * sizeof(__le64) +
-	       sizeof(struct efa_ctrl_buff);
-}
-
-/*
- * Chunk by chunk, the last first: each names the one behind it, which is
- * mapped by then.
- */
-static int efa_list_chain(struct efa_page_list *list, unsigned int *mapped)
-{
+	struct efa_chunk *chunk;
 	unsigned int c, i;
-	int err = 0;
 
-	for (i = 0; !err && i < list->num; i++) {
-		err = efa_list_map(list, i);
-		*mapped += !err;
+	for (i = 0; i < list->num; i++) {
+		chunk = list->page[list->num + i / EFA_CHUNK_PTRS].cpu;
+		chunk->ptr[i % EFA_CHUNK_PTRS] = cpu_to_le64(list->page[i].dma);
 	}
-	for (c = 0; !err && c < list->num_chunks; c++) {
-		/* chunk pages follow in reverse, so that they map in order */
-		unsigned int which = list->num_chunks - 1 - c;
-		struct efa_list_page *page = &list->page[list->num + c];
-		struct efa_chunk *chunk = page->cpu;
-
-		for (i = 0; i < efa_chunk_ptrs(list, which); i++)
-			chunk->ptr[i] = cpu_to_le64(
-				list->page[which * EFA_CHUNK_PTRS + i].dma);
-		if (c)
-			chunk->next = efa_list_ref(page - 1,
-						   efa_chunk_len(list,
-								 which + 1));
-		err = efa_list_map(list, list->num + c);
-		*mapped += !err;
+	for (c = 0; c + 1 < list->num_chunks; c++) {
+		chunk = list->page[list->num + c].cpu;
+		chunk->next = efa_chunk_ref(list, c + 1);
 	}
-	return err ? -ENOMEM : 0;
 }
 
 /* The device reads no list any more when this returns. */
@@ -188,7 +147,6 @@ int efa_reg_pages(struct efa_dev *dev, unsigned int life,
 	unsigned int pages = ib_umem_num_dma_blocks(umem, page_size);
 	struct efa_page_list list = { .dev = dev };
 	u8 flags = EFA_AQ_CTRL_DATA;
-	unsigned int mapped = 0;
 	int err;
 
 	req->page_num = cpu_to_le32(pages);
@@ -198,19 +156,14 @@ int efa_reg_pages(struct efa_dev *dev, unsigned int life,
 	if (err)
 		return err;
 	efa_list_fill(&list, umem, page_size);
-	err = efa_list_chain(&list, &mapped);
-	if (!err) {
-		if (list.num_chunks) {
-			/* the first chunk is the last page */
-			flags |= EFA_AQ_CTRL_INDIRECT;
-			req->pbl.list = efa_list_ref(&list.page[list.made - 1],
-						     efa_chunk_len(&list, 0));
-		} else {
-			req->pbl.list = efa_list_ref(list.page,
-						     pages * sizeof(__le64));
-		}
-		err = efa_reg(dev, life, req, flags, resp);
+	if (list.num_chunks) {
+		efa_list_chain(&list);
+		flags |= EFA_AQ_CTRL_INDIRECT;
+		req->pbl.list = efa_chunk_ref(&list, 0);
+	} else {
+		req->pbl.list = efa_list_ref(list.page, pages * sizeof(__le64));
 	}
-	efa_list_free(&list, mapped);
+	err = efa_reg(dev, life, req, flags, resp);
+	efa_list_free(&list);
 	return err;
 }

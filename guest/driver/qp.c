@@ -282,42 +282,14 @@ int efa_destroy_qp(struct ib_qp *ibqp, struct ib_udata *udata)
 			 IB_QP_PORT | IB_QP_QKEY | IB_QP_SQ_PSN | \
 			 IB_QP_RNR_RETRY)
 
-static const struct efa_transition {
-	enum ib_qp_state from, to;
-	int needed, possible;
-} efa_srd_transitions[] = {
-	{ IB_QPS_RESET, IB_QPS_INIT,
-	  IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_QKEY },
-	{ IB_QPS_INIT, IB_QPS_INIT, 0,
-	  IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_QKEY },
-	{ IB_QPS_INIT, IB_QPS_RTR, 0, IB_QP_PKEY_INDEX | IB_QP_QKEY },
-	{ IB_QPS_RTR, IB_QPS_RTS, IB_QP_SQ_PSN,
-	  IB_QP_CUR_STATE | IB_QP_QKEY | IB_QP_RNR_RETRY },
-	{ IB_QPS_RTS, IB_QPS_RTS, 0, IB_QP_CUR_STATE | IB_QP_QKEY },
-	{ IB_QPS_RTS, IB_QPS_SQD, 0, IB_QP_EN_SQD_ASYNC_NOTIFY },
-	{ IB_QPS_SQD, IB_QPS_SQD, 0, IB_QP_PKEY_INDEX | IB_QP_QKEY },
-	{ IB_QPS_SQD, IB_QPS_RTS, 0, IB_QP_CUR_STATE | IB_QP_QKEY },
-	{ IB_QPS_SQE, IB_QPS_RTS, 0, IB_QP_CUR_STATE | IB_QP_QKEY },
-};
-
+/* As UD, and how often to try again can be said on the way to RTS. */
 static bool efa_srd_modify_is_ok(enum ib_qp_state from, enum ib_qp_state to,
 				 int mask)
 {
-	unsigned int i;
-
-	mask &= ~IB_QP_STATE;
-	if (to == IB_QPS_RESET)
-		return !mask;
-	if (to == IB_QPS_ERR)
-		return !mask && from != IB_QPS_RESET;
-	for (i = 0; i < ARRAY_SIZE(efa_srd_transitions); i++) {
-		const struct efa_transition *t = &efa_srd_transitions[i];
-
-		if (t->from == from && t->to == to)
-			return (mask & t->needed) == t->needed &&
-			       !(mask & ~(t->needed | t->possible));
-	}
-	return false;
+	if ((mask & IB_QP_RNR_RETRY) &&
+	    !(from == IB_QPS_RTR && to == IB_QPS_RTS))
+		return false;
+	return ib_modify_qp_is_ok(from, to, IB_QPT_UD, mask & ~IB_QP_RNR_RETRY);
 }
 
 static int efa_check_modify(struct efa_dev *dev, struct efa_qp *qp,
@@ -328,11 +300,6 @@ static int efa_check_modify(struct efa_dev *dev, struct efa_qp *qp,
 
 	if (mask & ~EFA_MODIFY_MASK)
 		return -EOPNOTSUPP;
-	if ((mask & IB_QP_CUR_STATE) && attr->cur_qp_state != IB_QPS_RTR &&
-	    attr->cur_qp_state != IB_QPS_RTS &&
-	    attr->cur_qp_state != IB_QPS_SQD &&
-	    attr->cur_qp_state != IB_QPS_SQE)
-		return -EINVAL;
 	if (qp->ibqp.qp_type == IB_QPT_DRIVER)
 		ok = efa_srd_modify_is_ok(from, to, mask);
 	else
