@@ -50,15 +50,11 @@ out:
 
 int efa_destroy_ah(struct ib_ah *ibah, u32 flags)
 {
-	struct efa_dev *dev = to_edev(ibah->device);
-	struct efa_pd *pd = to_epd(ibah->pd);
 	struct efa_ah *ah = to_eah(ibah);
 
 	if (!(flags & RDMA_DESTROY_AH_SLEEPABLE))
 		return -EOPNOTSUPP;
-	if (!efa_life_enter(dev, ah->life)) {
-		efa_cmd_destroy_ah(dev, pd->pdn, ah->ahn);
-		efa_life_leave(dev);
-	}
+	efa_forget(to_edev(ibah->device), ah->life, EFA_ADMIN_DESTROY_AH,
+		   ah->ahn | to_epd(ibah->pd)->pdn << 16);
 	return 0;
 }

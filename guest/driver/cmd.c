@@ -9,9 +9,8 @@
 #define EFA_AENQ_GROUPS	(BIT(EFA_AENQ_FATAL_ERROR) | BIT(EFA_AENQ_WARNING) | \
 			 BIT(EFA_AENQ_NOTIFICATION) | BIT(EFA_AENQ_KEEP_ALIVE))
 
-static int efa_exec(struct efa_dev *dev, enum efa_admin_opcode opcode,
-		    const void *req, size_t req_len, void *resp,
-		    size_t resp_len)
+int efa_exec(struct efa_dev *dev, enum efa_admin_opcode opcode,
+	     const void *req, size_t req_len, void *resp, size_t resp_len)
 {
 	const struct efa_cmd cmd = {
 		.opcode = opcode,
@@ -241,19 +240,9 @@ void efa_cmd_host_info(struct efa_dev *dev)
 	dma_free_coherent(&dev->pdev->dev, sizeof(*info), info, dma);
 }
 
-int efa_cmd_get_stats(struct efa_dev *dev, enum efa_stats_type type,
-		      struct efa_get_stats_resp *resp)
-{
-	const struct efa_get_stats_cmd req = { .type = type };
+/* ---- objects ---- */
 
-	return efa_exec(dev, EFA_ADMIN_GET_STATS, &req, sizeof(req), resp,
-			sizeof(*resp));
-}
-
-/* ---- objects that are a number ---- */
-
-static int efa_alloc_id(struct efa_dev *dev, enum efa_admin_opcode opcode,
-			u16 *id)
+int efa_cmd_alloc(struct efa_dev *dev, enum efa_admin_opcode opcode, u16 *id)
 {
 	struct efa_id resp;
 	int err = efa_exec(dev, opcode, NULL, 0, &resp, sizeof(resp));
@@ -263,32 +252,11 @@ static int efa_alloc_id(struct efa_dev *dev, enum efa_admin_opcode opcode,
 	return err;
 }
 
-static int efa_free_id(struct efa_dev *dev, enum efa_admin_opcode opcode,
-		       u16 id)
+int efa_cmd_free(struct efa_dev *dev, enum efa_admin_opcode opcode, u32 handle)
 {
-	const struct efa_id req = { .id = cpu_to_le16(id) };
+	const struct efa_handle_cmd req = { .handle = cpu_to_le32(handle) };
 
 	return efa_exec(dev, opcode, &req, sizeof(req), NULL, 0);
-}
-
-int efa_cmd_alloc_uar(struct efa_dev *dev, u16 *uar)
-{
-	return efa_alloc_id(dev, EFA_ADMIN_ALLOC_UAR, uar);
-}
-
-int efa_cmd_dealloc_uar(struct efa_dev *dev, u16 uar)
-{
-	return efa_free_id(dev, EFA_ADMIN_DEALLOC_UAR, uar);
-}
-
-int efa_cmd_alloc_pd(struct efa_dev *dev, u16 *pdn)
-{
-	return efa_alloc_id(dev, EFA_ADMIN_ALLOC_PD, pdn);
-}
-
-int efa_cmd_dealloc_pd(struct efa_dev *dev, u16 pdn)
-{
-	return efa_free_id(dev, EFA_ADMIN_DEALLOC_PD, pdn);
 }
 
 int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn)
@@ -305,19 +273,6 @@ int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn)
 	return err;
 }
 
-int efa_cmd_destroy_ah(struct efa_dev *dev, u16 pdn, u16 ahn)
-{
-	const struct efa_id req = {
-		.id = cpu_to_le16(ahn),
-		.pd = cpu_to_le16(pdn),
-	};
-
-	return efa_exec(dev, EFA_ADMIN_DESTROY_AH, &req, sizeof(req), NULL,
-			0);
-}
-
-/* ---- memory regions and queues ---- */
-
 int efa_cmd_reg_mr(struct efa_dev *dev, const struct efa_reg_mr_cmd *req,
 		   u8 flags, struct efa_reg_mr_resp *resp)
 {
@@ -331,55 +286,6 @@ int efa_cmd_reg_mr(struct efa_dev *dev, const struct efa_reg_mr_cmd *req,
 	};
 
 	return efa_admin_exec(dev, &cmd);
-}
-
-static int efa_handle_exec(struct efa_dev *dev, enum efa_admin_opcode opcode,
-			   u32 handle, void *resp, size_t resp_len)
-{
-	const struct efa_handle_cmd req = { .handle = cpu_to_le32(handle) };
-
-	return efa_exec(dev, opcode, &req, sizeof(req), resp, resp_len);
-}
-
-int efa_cmd_dereg_mr(struct efa_dev *dev, u32 lkey)
-{
-	return efa_handle_exec(dev, EFA_ADMIN_DEREG_MR, lkey, NULL, 0);
-}
-
-int efa_cmd_create_cq(struct efa_dev *dev, const struct efa_create_cq_cmd *req,
-		      struct efa_create_cq_resp *resp)
-{
-	return efa_exec(dev, EFA_ADMIN_CREATE_CQ, req, sizeof(*req), resp,
-			sizeof(*resp));
-}
-
-int efa_cmd_destroy_cq(struct efa_dev *dev, u16 idx)
-{
-	return efa_free_id(dev, EFA_ADMIN_DESTROY_CQ, idx);
-}
-
-int efa_cmd_create_qp(struct efa_dev *dev, const struct efa_create_qp_cmd *req,
-		      struct efa_create_qp_resp *resp)
-{
-	return efa_exec(dev, EFA_ADMIN_CREATE_QP, req, sizeof(*req), resp,
-			sizeof(*resp));
-}
-
-int efa_cmd_modify_qp(struct efa_dev *dev, const struct efa_modify_qp_cmd *req)
-{
-	return efa_exec(dev, EFA_ADMIN_MODIFY_QP, req, sizeof(*req), NULL, 0);
-}
-
-int efa_cmd_query_qp(struct efa_dev *dev, u32 handle,
-		     struct efa_query_qp_resp *resp)
-{
-	return efa_handle_exec(dev, EFA_ADMIN_QUERY_QP, handle, resp,
-			       sizeof(*resp));
-}
-
-int efa_cmd_destroy_qp(struct efa_dev *dev, u32 handle)
-{
-	return efa_handle_exec(dev, EFA_ADMIN_DESTROY_QP, handle, NULL, 0);
 }
 
 int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq)
@@ -400,9 +306,4 @@ int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq)
 	if (!err)
 		eq->eqn = le16_to_cpu(resp.id);
 	return err;
-}
-
-int efa_cmd_destroy_eq(struct efa_dev *dev, u16 eqn)
-{
-	return efa_free_id(dev, EFA_ADMIN_DESTROY_EQ, eqn);
 }

@@ -94,7 +94,7 @@ int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata)
 		err = efa_new_enter(dev, NULL, &uctx->life);
 	if (err)
 		goto out;
-	err = efa_cmd_alloc_uar(dev, &uctx->uar);
+	err = efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_UAR, &uctx->uar);
 	if (!err) {
 		mutex_lock(&dev->uctx_lock);
 		list_add(&uctx->list, &dev->ucontexts);
@@ -127,14 +127,12 @@ void efa_dealloc_ucontext(struct ib_ucontext *ibucontext)
 	mutex_lock(&dev->uctx_lock);
 	list_del(&uctx->list);
 	mutex_unlock(&dev->uctx_lock);
-	if (!efa_life_enter(dev, uctx->life)) {
-		efa_cmd_dealloc_uar(dev, uctx->uar);
-		efa_life_leave(dev);
-	}
+	efa_forget(dev, uctx->life, EFA_ADMIN_DEALLOC_UAR, uctx->uar);
 }
 
-int efa_bar_claim(struct efa_dev *dev, struct efa_ucontext *uctx,
-		  phys_addr_t addr, size_t size)
+/* Pages of a BAR are this process's until it has gone. */
+static int efa_bar_claim(struct efa_dev *dev, struct efa_ucontext *uctx,
+			 phys_addr_t addr, size_t size)
 {
 	unsigned long pfn, last = PHYS_PFN(addr + size - 1);
 	struct efa_ucontext *owner;
@@ -163,6 +161,7 @@ int efa_bar_claim(struct efa_dev *dev, struct efa_ucontext *uctx,
 int efa_ring_alloc(struct efa_dev *dev, struct efa_ring *ring, size_t size,
 		   enum dma_data_direction dir)
 {
+	ring->dir = dir;
 	ring->size = PAGE_ALIGN(size);
 	ring->cpu = alloc_pages_exact(ring->size, GFP_KERNEL | __GFP_ZERO |
 				      __GFP_NOWARN);
@@ -178,12 +177,12 @@ int efa_ring_alloc(struct efa_dev *dev, struct efa_ring *ring, size_t size,
 	return 0;
 }
 
-void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring,
-		   enum dma_data_direction dir)
+void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring)
 {
+	rdma_user_mmap_entry_remove(ring->entry);
 	if (!ring->cpu)
 		return;
-	dma_unmap_single(&dev->pdev->dev, ring->dma, ring->size, dir);
+	dma_unmap_single(&dev->pdev->dev, ring->dma, ring->size, ring->dir);
 	free_pages_exact(ring->cpu, ring->size);
 	ring->cpu = NULL;
 }
@@ -199,9 +198,10 @@ static void efa_entry_pages(struct efa_mmap_entry *entry, size_t size,
 		do_page(virt_to_page((void *)(uintptr_t)entry->addr + off));
 }
 
-struct rdma_user_mmap_entry *efa_mmap_add(struct efa_ucontext *uctx,
-					  enum efa_mmap_kind kind, u64 addr,
-					  size_t size, __u64 *key)
+/* Let @uctx map @size bytes from @addr on; the key to do so by in @key. */
+static struct rdma_user_mmap_entry *
+efa_mmap_add(struct efa_ucontext *uctx, enum efa_mmap_kind kind, u64 addr,
+	     size_t size, __u64 *key)
 {
 	struct efa_mmap_entry *entry = kzalloc(sizeof(*entry), GFP_KERNEL);
 
@@ -218,6 +218,43 @@ struct rdma_user_mmap_entry *efa_mmap_add(struct efa_ucontext *uctx,
 	}
 	*key = rdma_user_mmap_get_offset(&entry->rdma);
 	return &entry->rdma;
+}
+
+int efa_ring_share(struct efa_ring *ring, struct efa_ucontext *uctx,
+		   __u64 *key)
+{
+	ring->entry = efa_mmap_add(uctx, EFA_MMAP_RING, (uintptr_t)ring->cpu,
+				   ring->size, key);
+	return ring->entry ? 0 : -ENOMEM;
+}
+
+int efa_window_open(struct efa_dev *dev, struct efa_window *win,
+		    struct efa_ucontext *uctx, enum efa_mmap_kind kind,
+		    u32 offset, size_t size, __u64 *key)
+{
+	bool db = kind == EFA_MMAP_DB;
+	phys_addr_t addr = (db ? dev->db_base : dev->mem_base) + offset;
+	resource_size_t len = db ? dev->db_len : dev->mem_len;
+	int err;
+
+	if (offset > len || size > len - offset ||
+	    (db && offset % sizeof(u32))) {
+		dev_err(&dev->pdev->dev, "%s at 0x%x of the BAR\n",
+			db ? "doorbell" : "send queue", offset);
+		return -EIO;
+	}
+	size = max_t(size_t, size, 1);
+	err = efa_bar_claim(dev, uctx, addr, size);
+	if (err)
+		return err;
+	win->entry = efa_mmap_add(uctx, kind, addr & PAGE_MASK,
+				  offset_in_page(addr) + size, key);
+	return win->entry ? 0 : -ENOMEM;
+}
+
+void efa_window_close(struct efa_window *win)
+{
+	rdma_user_mmap_entry_remove(win->entry);
 }
 
 void efa_mmap_free(struct rdma_user_mmap_entry *rdma_entry)

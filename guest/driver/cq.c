@@ -60,13 +60,8 @@ static int efa_ask_for_cq(struct efa_dev *dev, struct efa_cq *cq,
 		req.cq_caps_1 |= EFA_CQ_INTERRUPT;
 		req.eqn = cpu_to_le16(cq->eq->eqn);
 	}
-	return efa_cmd_create_cq(dev, &req, resp);
-}
-
-static void efa_cq_unmap(struct efa_cq *cq)
-{
-	rdma_user_mmap_entry_remove(cq->db_entry);
-	rdma_user_mmap_entry_remove(cq->ring_entry);
+	return efa_exec(dev, EFA_ADMIN_CREATE_CQ, &req, sizeof(req), resp,
+			sizeof(*resp));
 }
 
 /* Tell the process where the ring is, and the doorbell if it needs one. */
@@ -80,24 +75,13 @@ static int efa_cq_map(struct efa_dev *dev, struct efa_cq *cq,
 
 	resp->cq_idx = cq->idx;
 	resp->q_mmap_size = cq->ring.size;
-	cq->ring_entry = efa_mmap_add(uctx, EFA_MMAP_RING,
-				      (uintptr_t)cq->ring.cpu, cq->ring.size,
-				      &resp->q_mmap_key);
-	if (!cq->ring_entry)
-		return -ENOMEM;
-	if (!(le32_to_cpu(got->flags) & EFA_CQ_DB_VALID))
-		return 0;
-	err = efa_db_check(dev, uctx, db);
-	if (err)
+	err = efa_ring_share(&cq->ring, uctx, &resp->q_mmap_key);
+	if (err || !(le32_to_cpu(got->flags) & EFA_CQ_DB_VALID))
 		return err;
-	cq->db_entry = efa_mmap_add(uctx, EFA_MMAP_DB,
-				    dev->db_base + (db & PAGE_MASK), PAGE_SIZE,
-				    &resp->db_mmap_key);
-	if (!cq->db_entry)
-		return -ENOMEM;
 	resp->db_off = offset_in_page(db);
 	resp->comp_mask |= EFA_ABI_CQ_RESP_DB_OFF;
-	return 0;
+	return efa_window_open(dev, &cq->db, uctx, EFA_MMAP_DB, db,
+			       sizeof(u32), &resp->db_mmap_key);
 }
 
 static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
@@ -116,12 +100,21 @@ static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
 	err = efa_cq_map(dev, cq, uctx, &got, resp);
 	if (!err && cq->eq)
 		err = xa_err(xa_store_irq(&dev->cqs, cq->idx, cq, GFP_KERNEL));
-	if (err) {
-		efa_cq_unmap(cq);
-		if (efa_cmd_destroy_cq(dev, cq->idx))
-			err = -EIO;	/* the caller sees to it that it is gone */
-	}
+	/* the caller sees to it that it is gone */
+	if (err && efa_cmd_free(dev, EFA_ADMIN_DESTROY_CQ, cq->idx))
+		err = -EIO;
 	return err;
+}
+
+static void efa_cq_release(struct efa_dev *dev, struct efa_cq *cq)
+{
+	if (cq->eq) {
+		xa_cmpxchg_irq(&dev->cqs, cq->idx, cq, NULL, GFP_KERNEL);
+		/* an event of it may be on its way to the process */
+		synchronize_irq(pci_irq_vector(dev->pdev, cq->eq->vector));
+	}
+	efa_window_close(&cq->db);
+	efa_ring_free(dev, &cq->ring);
 }
 
 int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
@@ -146,25 +139,25 @@ int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 		err = efa_ring_alloc(dev, &cq->ring,
 				     (size_t)cmd.cq_entry_size * attr->cqe *
 				     cmd.num_sub_cqs, DMA_FROM_DEVICE);
+	if (!err)
+		err = efa_new_enter(dev, uctx, &cq->life);
 	if (err)
 		goto out;
-	err = efa_new_enter(dev, udata, &cq->life);
-	if (!err) {
-		err = efa_cq_build(dev, cq, attr, &cmd, uctx, &resp);
-		efa_life_leave(dev);
-	}
+	err = efa_cq_build(dev, cq, attr, &cmd, uctx, &resp);
+	efa_life_leave(dev);
 	if (err) {
 		efa_settle(dev, err);
-		efa_ring_free(dev, &cq->ring, DMA_FROM_DEVICE);
 		goto out;
 	}
 	ibcq->cqe = attr->cqe;
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
 	if (err)
-		efa_destroy_cq(ibcq, udata);
+		efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
 out:
-	if (err)
+	if (err) {
+		efa_cq_release(dev, cq);
 		efa_count(dev, EFA_CREATE_CQ_ERR);
+	}
 	return err;
 }
 
@@ -173,18 +166,7 @@ int efa_destroy_cq(struct ib_cq *ibcq, struct ib_udata *udata)
 	struct efa_dev *dev = to_edev(ibcq->device);
 	struct efa_cq *cq = to_ecq(ibcq);
 
-	if (!efa_life_enter(dev, cq->life)) {
-		int err = efa_cmd_destroy_cq(dev, cq->idx);
-
-		efa_life_leave(dev);
-		efa_settle(dev, err);
-	}
-	if (cq->eq) {
-		xa_cmpxchg_irq(&dev->cqs, cq->idx, cq, NULL, GFP_KERNEL);
-		/* an event of it may be on its way to the process */
-		synchronize_irq(pci_irq_vector(dev->pdev, cq->eq->vector));
-	}
-	efa_cq_unmap(cq);
-	efa_ring_free(dev, &cq->ring, DMA_FROM_DEVICE);
+	efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
+	efa_cq_release(dev, cq);
 	return 0;
 }

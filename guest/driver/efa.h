@@ -216,15 +216,22 @@ struct efa_ring {
 	void *cpu;
 	dma_addr_t dma;
 	size_t size;
+	enum dma_data_direction dir;
+	struct rdma_user_mmap_entry *entry;
+};
+
+/* A part of a BAR that a process may map. */
+struct efa_window {
+	struct rdma_user_mmap_entry *entry;
 };
 
 struct efa_cq {
 	struct ib_cq ibcq;
 	unsigned int life;
 	struct efa_ring ring;
+	struct efa_window db;
 	struct efa_eq *eq;		/* NULL: without events */
 	u16 idx;
-	struct rdma_user_mmap_entry *ring_entry, *db_entry;
 };
 
 static inline struct efa_cq *to_ecq(struct ib_cq *ibcq)
@@ -236,11 +243,10 @@ struct efa_qp {
 	struct ib_qp ibqp;
 	unsigned int life;
 	struct efa_ring rq;
+	struct efa_window llq, sq_db, rq_db;
 	u32 handle;
 	enum ib_qp_state state;
 	struct ib_qp_cap cap;
-	struct rdma_user_mmap_entry *sq_db_entry, *llq_entry;
-	struct rdma_user_mmap_entry *rq_db_entry, *rq_entry;
 };
 
 /* ---- regs.c ---- */
@@ -285,33 +291,22 @@ int efa_eqs_create(struct efa_dev *dev);
 void efa_eqs_destroy(struct efa_dev *dev);
 irqreturn_t efa_eq_irq(int irq, void *data);
 
-/* ---- cmd.c: one function a command ---- */
+/* ---- cmd.c ---- */
+/* A command without buffers: @req is what follows the common header. */
+int efa_exec(struct efa_dev *dev, enum efa_admin_opcode opcode,
+	     const void *req, size_t req_len, void *resp, size_t resp_len);
 int efa_cmd_get_caps(struct efa_dev *dev, struct efa_caps *caps);
 int efa_cmd_enable_aenq(struct efa_dev *dev);
 void efa_cmd_host_info(struct efa_dev *dev);
-int efa_cmd_get_stats(struct efa_dev *dev, enum efa_stats_type type,
-		      struct efa_get_stats_resp *resp);
-int efa_cmd_alloc_uar(struct efa_dev *dev, u16 *uar);
-int efa_cmd_dealloc_uar(struct efa_dev *dev, u16 uar);
-int efa_cmd_alloc_pd(struct efa_dev *dev, u16 *pdn);
-int efa_cmd_dealloc_pd(struct efa_dev *dev, u16 pdn);
+/* A PD or UAR. */
+int efa_cmd_alloc(struct efa_dev *dev, enum efa_admin_opcode opcode, u16 *id);
+/* The end of any object; a number of 16 bits fills the lower half. */
+int efa_cmd_free(struct efa_dev *dev, enum efa_admin_opcode opcode,
+		 u32 handle);
 int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn);
-int efa_cmd_destroy_ah(struct efa_dev *dev, u16 pdn, u16 ahn);
 int efa_cmd_reg_mr(struct efa_dev *dev, const struct efa_reg_mr_cmd *req,
 		   u8 flags, struct efa_reg_mr_resp *resp);
-int efa_cmd_dereg_mr(struct efa_dev *dev, u32 lkey);
-int efa_cmd_create_cq(struct efa_dev *dev, const struct efa_create_cq_cmd *req,
-		      struct efa_create_cq_resp *resp);
-int efa_cmd_destroy_cq(struct efa_dev *dev, u16 idx);
-int efa_cmd_create_qp(struct efa_dev *dev, const struct efa_create_qp_cmd *req,
-		      struct efa_create_qp_resp *resp);
-int efa_cmd_modify_qp(struct efa_dev *dev,
-		      const struct efa_modify_qp_cmd *req);
-int efa_cmd_query_qp(struct efa_dev *dev, u32 handle,
-		     struct efa_query_qp_resp *resp);
-int efa_cmd_destroy_qp(struct efa_dev *dev, u32 handle);
 int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq);
-int efa_cmd_destroy_eq(struct efa_dev *dev, u16 eqn);
 
 /* ---- main.c ---- */
 /* Something is wrong with the device: begin a new life of it. */
@@ -321,8 +316,8 @@ void efa_schedule_recovery(struct efa_dev *dev);
  * forgotten it, else leave with efa_life_leave().
  */
 int efa_life_enter(struct efa_dev *dev, unsigned int life);
-/* The same to make one, for the process of @udata or the kernel. */
-int efa_new_enter(struct efa_dev *dev, struct ib_udata *udata,
+/* The same to make one; for @uctx, if it is not the first thing of all. */
+int efa_new_enter(struct efa_dev *dev, struct efa_ucontext *uctx,
 		  unsigned int *life);
 void efa_life_leave(struct efa_dev *dev);
 /*
@@ -331,6 +326,12 @@ void efa_life_leave(struct efa_dev *dev);
  * this waits until it has been reset. 0 if it has forgotten all, else @err.
  */
 int efa_settle(struct efa_dev *dev, int err);
+/*
+ * The end of an object made in @life, outside of it. Unless this fails, the
+ * device knows it no more, and its memory can go.
+ */
+int efa_forget(struct efa_dev *dev, unsigned int life,
+	       enum efa_admin_opcode opcode, u32 handle);
 
 /* ---- context.c ---- */
 int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata);
@@ -342,19 +343,20 @@ enum efa_mmap_kind {
 	EFA_MMAP_LLQ,		/* pages of the memory BAR, write-combining */
 	EFA_MMAP_RING,		/* pages of memory */
 };
-/* Pages of a BAR are this process's until it has gone. */
-int efa_bar_claim(struct efa_dev *dev, struct efa_ucontext *uctx,
-		  phys_addr_t addr, size_t size);
-/* Is this where a doorbell may be, for this process? */
-int efa_db_check(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset);
-/* Let @uctx map @size bytes from @addr on; the key to do so by in @key. */
-struct rdma_user_mmap_entry *efa_mmap_add(struct efa_ucontext *uctx,
-					  enum efa_mmap_kind kind, u64 addr,
-					  size_t size, __u64 *key);
+
+/*
+ * Let the process map a doorbell or a send queue at @offset of its BAR, or a
+ * ring; by @key. What was begun is undone with the window, or the ring.
+ */
+int efa_window_open(struct efa_dev *dev, struct efa_window *win,
+		    struct efa_ucontext *uctx, enum efa_mmap_kind kind,
+		    u32 offset, size_t size, __u64 *key);
+void efa_window_close(struct efa_window *win);
 int efa_ring_alloc(struct efa_dev *dev, struct efa_ring *ring, size_t size,
 		   enum dma_data_direction dir);
-void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring,
-		   enum dma_data_direction dir);
+int efa_ring_share(struct efa_ring *ring, struct efa_ucontext *uctx,
+		   __u64 *key);
+void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring);
 /* User data that must be ours alone: what we do not know of it is zero. */
 int efa_copy_req(struct ib_udata *udata, void *req, size_t len);
 /* The same where there is nothing to say, also for kernel users. */

@@ -169,7 +169,7 @@ void efa_eqs_destroy(struct efa_dev *dev)
 			continue;
 		WRITE_ONCE(eq->live, false);
 		synchronize_irq(pci_irq_vector(dev->pdev, eq->vector));
-		efa_cmd_destroy_eq(dev, eq->eqn);
+		efa_cmd_free(dev, EFA_ADMIN_DESTROY_EQ, eq->eqn);
 	}
 }
 

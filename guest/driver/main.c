@@ -40,13 +40,9 @@ int efa_life_enter(struct efa_dev *dev, unsigned int life)
 	return -EIO;
 }
 
-int efa_new_enter(struct efa_dev *dev, struct ib_udata *udata,
+int efa_new_enter(struct efa_dev *dev, struct efa_ucontext *uctx,
 		  unsigned int *life)
 {
-	struct efa_ucontext *uctx = udata ?
-		rdma_udata_to_drv_context(udata, struct efa_ucontext,
-					  ibucontext) : NULL;
-
 	down_read(&dev->life_lock);
 	if (dev->state == EFA_DEV_LIVE && (!uctx || !uctx->stale)) {
 		*life = dev->life;
@@ -67,6 +63,18 @@ int efa_settle(struct efa_dev *dev, int err)
 		return err;
 	flush_work(&dev->recovery);
 	return 0;
+}
+
+int efa_forget(struct efa_dev *dev, unsigned int life,
+	       enum efa_admin_opcode opcode, u32 handle)
+{
+	int err;
+
+	if (efa_life_enter(dev, life))
+		return 0;	/* of an earlier life */
+	err = efa_cmd_free(dev, opcode, handle);
+	efa_life_leave(dev);
+	return efa_settle(dev, err);
 }
 
 /*
@@ -145,7 +153,7 @@ static void efa_keep_pages(struct efa_dev *dev)
 	mutex_lock(&dev->uctx_lock);
 	list_for_each_entry(uctx, &dev->ucontexts, list) {
 		uctx->stale = true;
-		if (!efa_cmd_alloc_uar(dev, &uctx->uar))
+		if (!efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_UAR, &uctx->uar))
 			uctx->life = dev->life;
 	}
 	mutex_unlock(&dev->uctx_lock);

@@ -139,15 +139,10 @@ struct ib_mr *efa_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
 
 int efa_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)
 {
-	struct efa_dev *dev = to_edev(ibmr->device);
 	struct efa_mr *mr = to_emr(ibmr);
-	int err = 0;
+	int err = efa_forget(to_edev(ibmr->device), mr->life,
+			     EFA_ADMIN_DEREG_MR, ibmr->lkey);
 
-	if (!efa_life_enter(dev, mr->life)) {
-		err = efa_cmd_dereg_mr(dev, ibmr->lkey);
-		efa_life_leave(dev);
-		err = efa_settle(dev, err);
-	}
 	if (err)
 		return err;
 	ib_umem_release(mr->umem);

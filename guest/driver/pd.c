@@ -13,10 +13,12 @@ int efa_alloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 
 	err = efa_no_req(udata);
 	if (!err)
-		err = efa_new_enter(dev, udata, &pd->life);
+		err = efa_new_enter(dev, udata ? rdma_udata_to_drv_context(
+				    udata, struct efa_ucontext, ibucontext) :
+				    NULL, &pd->life);
 	if (err)
 		goto out;
-	err = efa_cmd_alloc_pd(dev, &pd->pdn);
+	err = efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_PD, &pd->pdn);
 	efa_life_leave(dev);
 	if (!err) {
 		resp.pdn = pd->pdn;
@@ -32,12 +34,9 @@ out:
 
 int efa_dealloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 {
-	struct efa_dev *dev = to_edev(ibpd->device);
 	struct efa_pd *pd = to_epd(ibpd);
 
-	if (!efa_life_enter(dev, pd->life)) {
-		efa_cmd_dealloc_pd(dev, pd->pdn);
-		efa_life_leave(dev);
-	}
+	efa_forget(to_edev(ibpd->device), pd->life, EFA_ADMIN_DEALLOC_PD,
+		   pd->pdn);
 	return 0;
 }

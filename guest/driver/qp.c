@@ -83,56 +83,11 @@ static int efa_ask_for_qp(struct efa_dev *dev, struct efa_qp *qp,
 		req.flags |= EFA_CREATE_QP_UNSOLICITED;
 	if (cmd->flags & EFA_ABI_QP_64_BIT_ID)
 		req.flags |= EFA_CREATE_QP_64_BIT_REQ_ID;
-	return efa_cmd_create_qp(dev, &req, resp);
+	return efa_exec(dev, EFA_ADMIN_CREATE_QP, &req, sizeof(req), resp,
+			sizeof(*resp));
 }
 
-int efa_db_check(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset)
-{
-	if (offset > dev->db_len - sizeof(u32) || offset % sizeof(u32)) {
-		dev_err(&dev->pdev->dev, "doorbell at 0x%x of the BAR\n",
-			offset);
-		return -EIO;
-	}
-	return efa_bar_claim(dev, uctx, dev->db_base + offset, sizeof(u32));
-}
-
-static struct rdma_user_mmap_entry *
-efa_map_db(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset,
-	   __u64 *key)
-{
-	if (efa_db_check(dev, uctx, offset))
-		return NULL;
-	return efa_mmap_add(uctx, EFA_MMAP_DB,
-			    dev->db_base + (offset & PAGE_MASK), PAGE_SIZE,
-			    key);
-}
-
-static struct rdma_user_mmap_entry *
-efa_map_llq(struct efa_dev *dev, struct efa_ucontext *uctx, u32 offset,
-	    size_t size, __u64 *key)
-{
-	phys_addr_t first = dev->mem_base + (offset & PAGE_MASK);
-
-	if (offset > dev->mem_len || size > dev->mem_len - offset) {
-		dev_err(&dev->pdev->dev, "send queue at 0x%x of the BAR\n",
-			offset);
-		return NULL;
-	}
-	size += offset_in_page(offset);
-	size = max_t(size_t, size, 1);
-	if (efa_bar_claim(dev, uctx, first, size))
-		return NULL;
-	return efa_mmap_add(uctx, EFA_MMAP_LLQ, first, size, key);
-}
-
-static void efa_qp_unmap(struct efa_qp *qp)
-{
-	rdma_user_mmap_entry_remove(qp->rq_entry);
-	rdma_user_mmap_entry_remove(qp->rq_db_entry);
-	rdma_user_mmap_entry_remove(qp->llq_entry);
-	rdma_user_mmap_entry_remove(qp->sq_db_entry);
-}
-
+/* Tell the process where doorbells and queues are. */
 static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
 		      struct efa_ucontext *uctx, u32 sq_ring_size,
 		      const struct efa_create_qp_resp *got,
@@ -141,30 +96,24 @@ static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
 	u32 llq = le32_to_cpu(got->llq_descriptors_offset);
 	u32 sq_db = le32_to_cpu(got->sq_db_offset);
 	u32 rq_db = le32_to_cpu(got->rq_db_offset);
+	int err;
 
 	resp->sq_db_offset = offset_in_page(sq_db);
 	resp->llq_desc_offset = offset_in_page(llq);
 	resp->send_sub_cq_idx = le16_to_cpu(got->send_sub_cq_idx);
 	resp->recv_sub_cq_idx = le16_to_cpu(got->recv_sub_cq_idx);
-	qp->sq_db_entry = efa_map_db(dev, uctx, sq_db,
-				     &resp->sq_db_mmap_key);
-	if (!qp->sq_db_entry)
-		return -ENOMEM;
-	qp->llq_entry = efa_map_llq(dev, uctx, llq, sq_ring_size,
-				    &resp->llq_desc_mmap_key);
-	if (!qp->llq_entry)
-		return -ENOMEM;
-	if (!qp->rq.cpu)
-		return 0;
+	err = efa_window_open(dev, &qp->sq_db, uctx, EFA_MMAP_DB, sq_db,
+			      sizeof(u32), &resp->sq_db_mmap_key);
+	if (!err)
+		err = efa_window_open(dev, &qp->llq, uctx, EFA_MMAP_LLQ, llq,
+				      sq_ring_size, &resp->llq_desc_mmap_key);
+	if (err || !qp->rq.cpu)
+		return err;
 	resp->rq_db_offset = offset_in_page(rq_db);
 	resp->rq_mmap_size = qp->rq.size;
-	qp->rq_db_entry = efa_map_db(dev, uctx, rq_db, &resp->rq_db_mmap_key);
-	if (!qp->rq_db_entry)
-		return -ENOMEM;
-	qp->rq_entry = efa_mmap_add(uctx, EFA_MMAP_RING,
-				    (uintptr_t)qp->rq.cpu, qp->rq.size,
-				    &resp->rq_mmap_key);
-	return qp->rq_entry ? 0 : -ENOMEM;
+	err = efa_window_open(dev, &qp->rq_db, uctx, EFA_MMAP_DB, rq_db,
+			      sizeof(u32), &resp->rq_db_mmap_key);
+	return err ?: efa_ring_share(&qp->rq, uctx, &resp->rq_mmap_key);
 }
 
 static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
@@ -185,38 +134,38 @@ static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 	if (!err)
 		err = xa_err(xa_store(&dev->qps, qp->ibqp.qp_num, qp,
 				      GFP_KERNEL));
-	if (err) {
-		efa_qp_unmap(qp);
-		if (efa_cmd_destroy_qp(dev, qp->handle))
-			err = -EIO;	/* the caller sees to it that it is gone */
-	}
+	/* the caller sees to it that it is gone */
+	if (err && efa_cmd_free(dev, EFA_ADMIN_DESTROY_QP, qp->handle))
+		err = -EIO;
 	return err;
-}
-
-/* The device knows it no more. */
-static int efa_qp_end(struct efa_dev *dev, struct efa_qp *qp)
-{
-	int err;
-
-	if (efa_life_enter(dev, qp->life))
-		return 0;	/* of an earlier life */
-	err = efa_cmd_destroy_qp(dev, qp->handle);
-	efa_life_leave(dev);
-	return efa_settle(dev, err);
 }
 
 static void efa_qp_release(struct efa_dev *dev, struct efa_qp *qp)
 {
 	xa_cmpxchg(&dev->qps, qp->ibqp.qp_num, qp, NULL, GFP_KERNEL);
-	efa_qp_unmap(qp);
-	efa_ring_free(dev, &qp->rq, DMA_TO_DEVICE);
+	efa_window_close(&qp->rq_db);
+	efa_window_close(&qp->llq);
+	efa_window_close(&qp->sq_db);
+	efa_ring_free(dev, &qp->rq);
+}
+
+static int efa_get_qp_cmd(struct efa_dev *dev,
+			  const struct ib_qp_init_attr *attr,
+			  struct ib_udata *udata, struct efa_abi_create_qp *cmd)
+{
+	int err;
+
+	if (udata->inlen < offsetofend(struct efa_abi_create_qp,
+				       driver_qp_type))
+		return -EINVAL;
+	err = efa_copy_req(udata, cmd, sizeof(*cmd));
+	return err ?: efa_check_qp_cmd(dev, attr, cmd);
 }
 
 int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 		  struct ib_udata *udata)
 {
 	struct efa_dev *dev = to_edev(ibqp->device);
-	struct efa_pd *pd = to_epd(ibqp->pd);
 	struct efa_qp *qp = to_eqp(ibqp);
 	struct efa_abi_create_qp_resp resp = {};
 	struct efa_abi_create_qp cmd;
@@ -228,39 +177,33 @@ int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 	uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
 					 ibucontext);
 	err = efa_check_init(dev, attr);
-	if (!err && udata->inlen < offsetofend(struct efa_abi_create_qp,
-					       driver_qp_type))
-		err = -EINVAL;
 	if (!err)
-		err = efa_copy_req(udata, &cmd, sizeof(cmd));
-	if (!err)
-		err = efa_check_qp_cmd(dev, attr, &cmd);
+		err = efa_get_qp_cmd(dev, attr, udata, &cmd);
 	if (!err && cmd.rq_ring_size)
 		err = efa_ring_alloc(dev, &qp->rq, cmd.rq_ring_size,
 				     DMA_TO_DEVICE);
 	if (err)
 		goto out;
-	qp->life = pd->life;
+	qp->life = to_epd(ibqp->pd)->life;
 	qp->state = IB_QPS_RESET;
 	qp->cap = attr->cap;
 	err = efa_life_enter(dev, qp->life);
-	if (!err) {
-		err = efa_qp_build(dev, qp, attr, &cmd, uctx, &resp);
-		efa_life_leave(dev);
-	}
+	if (err)
+		goto out;
+	err = efa_qp_build(dev, qp, attr, &cmd, uctx, &resp);
+	efa_life_leave(dev);
 	if (err) {
 		efa_settle(dev, err);
-		efa_ring_free(dev, &qp->rq, DMA_TO_DEVICE);
 		goto out;
 	}
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
-	if (err) {
-		efa_qp_end(dev, qp);
-		efa_qp_release(dev, qp);
-	}
-out:
 	if (err)
+		efa_forget(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle);
+out:
+	if (err) {
+		efa_qp_release(dev, qp);
 		efa_count(dev, EFA_CREATE_QP_ERR);
+	}
 	return err;
 }
 
@@ -268,7 +211,7 @@ int efa_destroy_qp(struct ib_qp *ibqp, struct ib_udata *udata)
 {
 	struct efa_dev *dev = to_edev(ibqp->device);
 	struct efa_qp *qp = to_eqp(ibqp);
-	int err = efa_qp_end(dev, qp);
+	int err = efa_forget(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle);
 
 	if (!err)
 		efa_qp_release(dev, qp);
@@ -357,7 +300,7 @@ int efa_modify_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 	err = efa_life_enter(dev, qp->life);
 	if (err)
 		return err;
-	err = efa_cmd_modify_qp(dev, &req);
+	err = efa_exec(dev, EFA_ADMIN_MODIFY_QP, &req, sizeof(req), NULL, 0);
 	if (!err)
 		qp->state = to;
 	efa_life_leave(dev);
@@ -373,6 +316,7 @@ int efa_query_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 {
 	struct efa_dev *dev = to_edev(ibqp->device);
 	struct efa_qp *qp = to_eqp(ibqp);
+	struct efa_handle_cmd req = { .handle = cpu_to_le32(qp->handle) };
 	struct efa_query_qp_resp resp;
 	int err;
 
@@ -383,7 +327,8 @@ int efa_query_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 	err = efa_life_enter(dev, qp->life);
 	if (err)
 		return err;
-	err = efa_cmd_query_qp(dev, qp->handle, &resp);
+	err = efa_exec(dev, EFA_ADMIN_QUERY_QP, &req, sizeof(req), &resp,
+		       sizeof(resp));
 	efa_life_leave(dev);
 	if (err)
 		return err;

@@ -72,8 +72,10 @@ static int efa_get_port_stats(struct efa_dev *dev, struct rdma_hw_stats *stats)
 
 	for (i = 0; i < ARRAY_SIZE(efa_stats_groups); i++) {
 		const struct efa_stats_group *group = &efa_stats_groups[i];
+		const struct efa_get_stats_cmd req = { .type = group->type };
 
-		err = efa_cmd_get_stats(dev, group->type, &resp);
+		err = efa_exec(dev, EFA_ADMIN_GET_STATS, &req, sizeof(req),
+			       &resp, sizeof(resp));
 		if (err && err != -EOPNOTSUPP)
 			return err;
 		for (j = 0; !err && j < group->count; j++)
