@@ -259,6 +259,15 @@ int efa_cmd_free(struct efa_dev *dev, enum efa_admin_opcode opcode, u32 handle)
 	return efa_exec(dev, opcode, &req, sizeof(req), NULL, 0);
 }
 
+int efa_cmd_undo(struct efa_dev *dev, enum efa_admin_opcode opcode, u32 handle)
+{
+	int err = efa_cmd_free(dev, opcode, handle);
+
+	if (err)
+		efa_schedule_recovery(dev);
+	return err;
+}
+
 int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn)
 {
 	struct efa_create_ah_cmd req = { .pd = cpu_to_le16(pdn) };

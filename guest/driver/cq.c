@@ -100,9 +100,8 @@ static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
 	err = efa_cq_map(dev, cq, uctx, &got, resp);
 	if (!err && cq->eq)
 		err = xa_err(xa_store_irq(&dev->cqs, cq->idx, cq, GFP_KERNEL));
-	/* the caller sees to it that it is gone */
-	if (err && efa_cmd_free(dev, EFA_ADMIN_DESTROY_CQ, cq->idx))
-		err = -EIO;
+	if (err && efa_cmd_undo(dev, EFA_ADMIN_DESTROY_CQ, cq->idx))
+		err = -EIO;	/* the caller waits until it is gone */
 	return err;
 }
 
@@ -152,7 +151,7 @@ int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 	ibcq->cqe = attr->cqe;
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
 	if (err)
-		efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
+		efa_undo(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
 out:
 	if (err) {
 		efa_cq_release(dev, cq);
@@ -165,8 +164,9 @@ int efa_destroy_cq(struct ib_cq *ibcq, struct ib_udata *udata)
 {
 	struct efa_dev *dev = to_edev(ibcq->device);
 	struct efa_cq *cq = to_ecq(ibcq);
+	int err = efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
 
-	efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
-	efa_cq_release(dev, cq);
-	return 0;
+	if (!err)
+		efa_cq_release(dev, cq);
+	return err;
 }

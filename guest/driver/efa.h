@@ -303,6 +303,9 @@ int efa_cmd_alloc(struct efa_dev *dev, enum efa_admin_opcode opcode, u16 *id);
 /* The end of any object; a number of 16 bits fills the lower half. */
 int efa_cmd_free(struct efa_dev *dev, enum efa_admin_opcode opcode,
 		 u32 handle);
+/* That of one that nobody knows yet: if the device keeps it, it is reset. */
+int efa_cmd_undo(struct efa_dev *dev, enum efa_admin_opcode opcode,
+		 u32 handle);
 int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn);
 int efa_cmd_reg_mr(struct efa_dev *dev, const struct efa_reg_mr_cmd *req,
 		   u8 flags, struct efa_reg_mr_resp *resp);
@@ -332,6 +335,9 @@ int efa_settle(struct efa_dev *dev, int err);
  */
 int efa_forget(struct efa_dev *dev, unsigned int life,
 	       enum efa_admin_opcode opcode, u32 handle);
+/* That of one that nobody knows yet: it is gone in any case. */
+void efa_undo(struct efa_dev *dev, unsigned int life,
+	      enum efa_admin_opcode opcode, u32 handle);
 
 /* ---- context.c ---- */
 int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata);

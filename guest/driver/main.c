@@ -77,6 +77,15 @@ int efa_forget(struct efa_dev *dev, unsigned int life,
 	return efa_settle(dev, err);
 }
 
+void efa_undo(struct efa_dev *dev, unsigned int life,
+	      enum efa_admin_opcode opcode, u32 handle)
+{
+	if (efa_forget(dev, life, opcode, handle)) {
+		efa_schedule_recovery(dev);
+		flush_work(&dev->recovery);
+	}
+}
+
 /*
  * Also from interrupts and under the life lock, which the work takes. What
  * goes wrong while it is at it, it sees itself.

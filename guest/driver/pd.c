@@ -36,7 +36,6 @@ int efa_dealloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 {
 	struct efa_pd *pd = to_epd(ibpd);
 
-	efa_forget(to_edev(ibpd->device), pd->life, EFA_ADMIN_DEALLOC_PD,
-		   pd->pdn);
-	return 0;
+	return efa_forget(to_edev(ibpd->device), pd->life, EFA_ADMIN_DEALLOC_PD,
+			  pd->pdn);
 }

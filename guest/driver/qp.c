@@ -134,9 +134,8 @@ static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 	if (!err)
 		err = xa_err(xa_store(&dev->qps, qp->ibqp.qp_num, qp,
 				      GFP_KERNEL));
-	/* the caller sees to it that it is gone */
-	if (err && efa_cmd_free(dev, EFA_ADMIN_DESTROY_QP, qp->handle))
-		err = -EIO;
+	if (err && efa_cmd_undo(dev, EFA_ADMIN_DESTROY_QP, qp->handle))
+		err = -EIO;	/* the caller waits until it is gone */
 	return err;
 }
 
@@ -198,7 +197,7 @@ int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 	}
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
 	if (err)
-		efa_forget(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle);
+		efa_undo(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle);
 out:
 	if (err) {
 		efa_qp_release(dev, qp);
