@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Admin commands that go wrong, one after the other: drivers undo what they had done, and the next attempt succeeds."""
 
+import json
 import re
+import subprocess
 
 import fault_rounds
+from efa_emu import TREE, faults, ui
 from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 1, "driver": "efa-emu", "generation": 3, "device": f"admin-timeout-ms=300,{fault_rounds.LIMITS}"}
@@ -11,6 +14,49 @@ LOAD = {"efa": "modprobe efa", "efa_emu": "insmod /usr/lib/efa/driver/efa_emu.ko
 LEFT = "grep efa /proc/interrupts /proc/iomem; ls /sys/class/infiniband"
 REPORTS = "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|refcount|leak|does not recover' || true"
 KEPT = "Cannot allocate memory"  # what comes of a limit of the device
+
+
+def test_parse(_env):
+    """What users write is understood, or refused with a line that helps."""
+    assert faults.parse("create-qp,nth=2,status=resource-busy,extended-status=7") == {
+        "opcode": "create-qp", "nth": 2, "status": "resource-busy", "extended-status": 7}
+    assert faults.parse("any,action=ignore,count=all") == {"action": "ignore", "count": 0}
+    for text, wanted in (("nth=2", "must begin with an admin command"), ("", "must begin"),
+                         ("any,nht=2", "there are nth"), ("any,nth", "has no value"), ("any,nth=0", "from 1 to"),
+                         ("any,nth=1,nth=2", "twice"), ("any,count=-1", "from 1 to"), ("any,action=stop", "lose"),
+                         ("any,status=success", "resource-busy"), ("any,extended-status=65536", "0 to 65535"),
+                         ("any,action=lose,status=bad-opcode", "only action=status")):
+        try:
+            result = faults.parse(text)
+        except ui.Fail as e:
+            assert wanted in str(e) and "\n" not in str(e), (text, str(e))
+        else:
+            raise AssertionError(f"{text} was taken as {result}")
+
+
+def test_command(env):
+    """The tool sets, shows and clears rules."""
+    _tool(env, "0", "create-qp,nth=2,status=resource-busy", "any,action=no-interrupt,nth=1000,count=all")
+    env.exec(0, "ibv_devinfo >/dev/null")
+    lines = _tool(env, "all").stdout.splitlines()
+    assert len(lines) == 3 and re.match(r"node0 +create-qp +0 +0  status=resource-busy,nth=2$", lines[1]), lines
+    assert re.match(r"node0 +any +[1-9]\d* +0  action=no-interrupt,nth=1000,count=all$", lines[2]), lines
+    [device] = json.loads(_tool(env, "--json", "0").stdout)
+    assert device["faults"] == faults.rules(env.cluster, 0) and len(device["stats"]) == 2, device
+    for words, wanted in ((("0", "any,nth=0"), "nth=0"), (("7", "any"), "no node 7"), (("0", "--nic", "1"), "--nic 1"),
+                          (("0", "clear", "any"), "stands alone"), (("0", "creat-qp"), "opcode=creat-qp")):
+        assert wanted in _tool(env, *words, status=1).stderr, words
+    assert len(faults.rules(env.cluster, 0)) == 2
+    _tool(env, "all", "clear")
+    assert faults.rules(env.cluster, 0) == []
+
+
+def _tool(env, *words, status=0):
+    done = subprocess.run([TREE / "scripts/efa-cluster", "faults", "--name", env.cluster.name, *words],
+                          capture_output=True, text=True, timeout=60, check=False)
+    env.say(f"efa-cluster faults {' '.join(words)}\n{done.stdout}{done.stderr}")
+    assert done.returncode == status, (words, done.stderr)
+    return done
 
 
 def test_refused(env):
