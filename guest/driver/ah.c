@@ -7,11 +7,6 @@
  */
 #include "efa.h"
 
-static struct efa_ah *to_eah(struct ib_ah *ibah)
-{
-	return container_of(ibah, struct efa_ah, ibah);
-}
-
 int efa_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *attr,
 		  struct ib_udata *udata)
 {

@@ -22,8 +22,9 @@
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
 #define EFA_HAVE_CREATE_USER_CQ
 #define EFA_CQ_GET_BUFFER \
-	(uverbs_attr_is_valid(attrs, UVERBS_ATTR_CREATE_CQ_BUFFER_VA) || \
-	 uverbs_attr_is_valid(attrs, UVERBS_ATTR_CREATE_CQ_BUFFER_FD))
+	(attrs && \
+	 (uverbs_attr_is_valid(attrs, UVERBS_ATTR_CREATE_CQ_BUFFER_VA) || \
+	  uverbs_attr_is_valid(attrs, UVERBS_ATTR_CREATE_CQ_BUFFER_FD)))
 #else
 #define EFA_CQ_GET_BUFFER	false
 #endif

@@ -79,9 +79,25 @@ static int efa_open_answer(struct efa_dev *dev, struct ib_udata *udata)
 	return efa_copy_resp(udata, &resp, sizeof(resp));
 }
 
+static int efa_open(struct efa_dev *dev, struct efa_ucontext *uctx)
+{
+	int err = efa_new_enter(dev, NULL, &uctx->life);
+
+	if (err)
+		return err;
+	uctx->ibucontext.device = &dev->ibdev;
+	err = efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_UAR, &uctx->uar);
+	if (!err) {
+		mutex_lock(&dev->uctx_lock);
+		list_add(&uctx->list, &dev->ucontexts);
+		mutex_unlock(&dev->uctx_lock);
+	}
+	efa_life_leave(dev);
+	return err;
+}
+
 int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata)
 {
-	struct efa_ucontext *uctx = to_euctx(ibucontext);
 	struct efa_dev *dev = to_edev(ibucontext->device);
 	struct efa_abi_alloc_ucontext cmd = {};
 	int err;
@@ -91,26 +107,63 @@ int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata)
 	if (!err)
 		err = efa_check_provider(dev, cmd.supported_caps);
 	if (!err)
-		err = efa_new_enter(dev, NULL, &uctx->life);
-	if (err)
-		goto out;
-	err = efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_UAR, &uctx->uar);
-	if (!err) {
-		mutex_lock(&dev->uctx_lock);
-		list_add(&uctx->list, &dev->ucontexts);
-		mutex_unlock(&dev->uctx_lock);
-	}
-	efa_life_leave(dev);
+		err = efa_open(dev, to_euctx(ibucontext));
 	/* user memory can take long to touch: not while a life waits to end */
 	if (!err) {
 		err = efa_open_answer(dev, udata);
 		if (err)
 			efa_dealloc_ucontext(ibucontext);
 	}
-out:
 	if (err)
 		efa_count(dev, EFA_ALLOC_UCONTEXT_ERR);
 	return err;
+}
+
+/*
+ * The kernel's context is as if it were a process, which ends when its last
+ * queue does. After a recovery the next queue makes a new one.
+ */
+int efa_uctx_get(struct efa_dev *dev, struct ib_udata *udata,
+		 struct efa_ucontext **ret)
+{
+	struct efa_ucontext *uctx;
+	int err = 0;
+
+	if (udata) {
+		*ret = rdma_udata_to_drv_context(udata, struct efa_ucontext,
+						 ibucontext);
+		return 0;
+	}
+	mutex_lock(&dev->kernel_lock);
+	uctx = dev->kernel_uctx;
+	if (!uctx || READ_ONCE(uctx->stale)) {
+		uctx = kzalloc(sizeof(*uctx), GFP_KERNEL);
+		err = uctx ? efa_open(dev, uctx) : -ENOMEM;
+		if (err)
+			kfree(uctx);
+		else
+			dev->kernel_uctx = uctx;
+	}
+	if (!err) {
+		uctx->users++;
+		*ret = uctx;
+	}
+	mutex_unlock(&dev->kernel_lock);
+	return err;
+}
+
+void efa_uctx_put(struct efa_dev *dev, struct efa_ucontext *uctx)
+{
+	if (!uctx || !uctx->users)
+		return;		/* a process's */
+	mutex_lock(&dev->kernel_lock);
+	if (!--uctx->users) {
+		if (dev->kernel_uctx == uctx)
+			dev->kernel_uctx = NULL;
+		efa_dealloc_ucontext(&uctx->ibucontext);
+		kfree(uctx);
+	}
+	mutex_unlock(&dev->kernel_lock);
 }
 
 /* All of its mappings are gone: its pages may have another owner. */
@@ -223,6 +276,8 @@ efa_mmap_add(struct efa_ucontext *uctx, enum efa_mmap_kind kind, u64 addr,
 int efa_ring_share(struct efa_ring *ring, struct efa_ucontext *uctx,
 		   __u64 *key)
 {
+	if (uctx->users)
+		return 0;	/* the kernel's */
 	ring->entry = efa_mmap_add(uctx, EFA_MMAP_RING, (uintptr_t)ring->cpu,
 				   ring->size, key);
 	return ring->entry ? 0 : -ENOMEM;
@@ -247,6 +302,10 @@ int efa_window_open(struct efa_dev *dev, struct efa_window *win,
 	err = efa_bar_claim(dev, uctx, addr, size);
 	if (err)
 		return err;
+	if (uctx->users) {
+		win->io = db ? ioremap(addr, size) : ioremap_wc(addr, size);
+		return win->io ? 0 : -ENOMEM;
+	}
 	win->entry = efa_mmap_add(uctx, kind, addr & PAGE_MASK,
 				  offset_in_page(addr) + size, key);
 	return win->entry ? 0 : -ENOMEM;
@@ -255,6 +314,8 @@ int efa_window_open(struct efa_dev *dev, struct efa_window *win,
 void efa_window_close(struct efa_window *win)
 {
 	rdma_user_mmap_entry_remove(win->entry);
+	if (win->io)
+		iounmap(win->io);
 }
 
 void efa_mmap_free(struct rdma_user_mmap_entry *rdma_entry)

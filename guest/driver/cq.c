@@ -10,7 +10,8 @@
 #include "efa.h"
 
 /* What the process asks for, judged before it is used. */
-static int efa_check_cq(struct efa_dev *dev, const struct ib_cq_init_attr *attr,
+static int efa_check_cq(struct efa_dev *dev, const struct efa_cq *cq,
+			const struct ib_cq_init_attr *attr,
 			const struct efa_abi_create_cq *cmd)
 {
 	const u8 known = EFA_ABI_CQ_WITH_CHANNEL | EFA_ABI_CQ_WITH_SGID |
@@ -19,8 +20,8 @@ static int efa_check_cq(struct efa_dev *dev, const struct ib_cq_init_attr *attr,
 
 	if (attr->flags)
 		return -EOPNOTSUPP;
-	if (attr->cqe < 1 || attr->cqe > dev->caps.max_cq_depth ||
-	    attr->cqe > U16_MAX || !is_power_of_2(attr->cqe))
+	if (attr->cqe < 1 || cq->ibcq.cqe > dev->caps.max_cq_depth ||
+	    cq->ibcq.cqe > U16_MAX || !is_power_of_2(cq->ibcq.cqe))
 		return -EINVAL;
 	if (cmd->comp_mask || (cmd->flags & ~known) ||
 	    memchr_inv(cmd->reserved_58, 0, sizeof(cmd->reserved_58)))
@@ -38,17 +39,17 @@ static int efa_check_cq(struct efa_dev *dev, const struct ib_cq_init_attr *attr,
 
 static int efa_ask_for_cq(struct efa_dev *dev, struct efa_cq *cq,
 			  const struct ib_cq_init_attr *attr,
-			  const struct efa_abi_create_cq *cmd, u16 uar,
+			  const struct efa_abi_create_cq *cmd,
 			  struct efa_create_cq_resp *resp)
 {
 	struct efa_create_cq_cmd req = {
 		.cq_caps_2 = FIELD_PREP(EFA_CQ_ENTRY_WORDS,
 					cmd->cq_entry_size / 4),
-		.sub_cq_depth = cpu_to_le16(attr->cqe),
+		.sub_cq_depth = cpu_to_le16(cq->ibcq.cqe),
 		.cq_ba_low = cpu_to_le32(lower_32_bits(cq->ring.dma)),
 		.cq_ba_high = cpu_to_le32(upper_32_bits(cq->ring.dma)),
 		.num_sub_cqs = cpu_to_le16(cmd->num_sub_cqs),
-		.uar = cpu_to_le16(uar),
+		.uar = cpu_to_le16(cq->uctx->uar),
 	};
 
 	if (cmd->flags & EFA_ABI_CQ_WITH_SGID)
@@ -66,7 +67,6 @@ static int efa_ask_for_cq(struct efa_dev *dev, struct efa_cq *cq,
 
 /* Tell the process where the ring is, and the doorbell if it needs one. */
 static int efa_cq_map(struct efa_dev *dev, struct efa_cq *cq,
-		      struct efa_ucontext *uctx,
 		      const struct efa_create_cq_resp *got,
 		      struct efa_abi_create_cq_resp *resp)
 {
@@ -75,29 +75,28 @@ static int efa_cq_map(struct efa_dev *dev, struct efa_cq *cq,
 
 	resp->cq_idx = cq->idx;
 	resp->q_mmap_size = cq->ring.size;
-	err = efa_ring_share(&cq->ring, uctx, &resp->q_mmap_key);
+	err = efa_ring_share(&cq->ring, cq->uctx, &resp->q_mmap_key);
 	if (err || !(le32_to_cpu(got->flags) & EFA_CQ_DB_VALID))
 		return err;
 	resp->db_off = offset_in_page(db);
 	resp->comp_mask |= EFA_ABI_CQ_RESP_DB_OFF;
-	return efa_window_open(dev, &cq->db, uctx, EFA_MMAP_DB, db,
+	return efa_window_open(dev, &cq->db, cq->uctx, EFA_MMAP_DB, db,
 			       sizeof(u32), &resp->db_mmap_key);
 }
 
 static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
 			const struct ib_cq_init_attr *attr,
 			const struct efa_abi_create_cq *cmd,
-			struct efa_ucontext *uctx,
 			struct efa_abi_create_cq_resp *resp)
 {
 	struct efa_create_cq_resp got;
 	int err;
 
-	err = efa_ask_for_cq(dev, cq, attr, cmd, uctx->uar, &got);
+	err = efa_ask_for_cq(dev, cq, attr, cmd, &got);
 	if (err)
 		return err;
 	cq->idx = le16_to_cpu(got.cq_idx);
-	err = efa_cq_map(dev, cq, uctx, &got, resp);
+	err = efa_cq_map(dev, cq, &got, resp);
 	if (!err && cq->eq)
 		err = xa_err(xa_store_irq(&dev->cqs, cq->idx, cq, GFP_KERNEL));
 	if (err && efa_cmd_undo(dev, EFA_ADMIN_DESTROY_CQ, cq->idx))
@@ -114,6 +113,31 @@ static void efa_cq_release(struct efa_dev *dev, struct efa_cq *cq)
 	}
 	efa_window_close(&cq->db);
 	efa_ring_free(dev, &cq->ring);
+	efa_uctx_put(dev, cq->uctx);
+	kfree(cq->counts);
+}
+
+static int efa_get_cq_cmd(struct efa_dev *dev, struct efa_cq *cq,
+			  const struct ib_cq_init_attr *attr,
+			  struct ib_udata *udata, struct efa_abi_create_cq *cmd)
+{
+	int err;
+
+	cq->ibcq.cqe = attr->cqe;
+	if (udata) {
+		err = efa_copy_req(udata, cmd, sizeof(*cmd));
+		return err ?: efa_check_cq(dev, cq, attr, cmd);
+	}
+	*cmd = (struct efa_abi_create_cq) {
+		.cq_entry_size = sizeof(struct efa_cqe),
+		.num_sub_cqs = dev->caps.sub_cqs,
+		.flags = dev->num_eqs ? EFA_ABI_CQ_WITH_CHANNEL : 0,
+	};
+	if (attr->cqe)
+		cq->ibcq.cqe = roundup_pow_of_two(attr->cqe);
+	cq->counts = kcalloc(dev->caps.sub_cqs, sizeof(*cq->counts),
+			     GFP_KERNEL);
+	return cq->counts ? efa_check_cq(dev, cq, attr, cmd) : -ENOMEM;
 }
 
 int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
@@ -124,31 +148,28 @@ int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 	struct efa_cq *cq = to_ecq(ibcq);
 	struct efa_abi_create_cq_resp resp = {};
 	struct efa_abi_create_cq cmd;
-	struct efa_ucontext *uctx;
 	int err = -EOPNOTSUPP;
 
-	if (!udata || EFA_CQ_GET_BUFFER)
+	spin_lock_init(&cq->lock);
+	if (EFA_CQ_GET_BUFFER)
 		goto out;
-	uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
-					 ibucontext);
-	err = efa_copy_req(udata, &cmd, sizeof(cmd));
-	if (!err)
-		err = efa_check_cq(dev, attr, &cmd);
+	err = efa_get_cq_cmd(dev, cq, attr, udata, &cmd);
 	if (!err)
 		err = efa_ring_alloc(dev, &cq->ring,
-				     (size_t)cmd.cq_entry_size * attr->cqe *
+				     (size_t)cmd.cq_entry_size * ibcq->cqe *
 				     cmd.num_sub_cqs, DMA_FROM_DEVICE);
 	if (!err)
-		err = efa_new_enter(dev, uctx, &cq->life);
+		err = efa_uctx_get(dev, udata, &cq->uctx);
+	if (!err)
+		err = efa_new_enter(dev, cq->uctx, &cq->life);
 	if (err)
 		goto out;
-	err = efa_cq_build(dev, cq, attr, &cmd, uctx, &resp);
+	err = efa_cq_build(dev, cq, attr, &cmd, &resp);
 	efa_life_leave(dev);
 	if (err) {
 		efa_settle(dev, err);
 		goto out;
 	}
-	ibcq->cqe = attr->cqe;
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
 	if (err)
 		efa_undo(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);

@@ -175,17 +175,21 @@ static const struct ib_device_ops efa_ops = {
 	.destroy_ah = efa_destroy_ah,
 	.reg_user_mr = efa_reg_user_mr,
 	.reg_user_mr_dmabuf = efa_reg_user_mr_dmabuf,
+	.get_dma_mr = efa_get_dma_mr,
 	.dereg_mr = efa_dereg_mr,
 #ifdef EFA_HAVE_CREATE_USER_CQ
 	.create_user_cq = efa_create_cq,
-#else
-	.create_cq = efa_create_cq,
 #endif
+	.create_cq = efa_create_cq,
 	.destroy_cq = efa_destroy_cq,
+	.poll_cq = efa_poll_cq,
+	.req_notify_cq = efa_req_notify_cq,
 	.create_qp = efa_create_qp,
 	.modify_qp = efa_modify_qp,
 	.query_qp = efa_query_qp,
 	.destroy_qp = efa_destroy_qp,
+	.post_send = efa_post_send,
+	.post_recv = efa_post_recv,
 
 	INIT_RDMA_OBJ_SIZE(ib_ah, efa_ah, ibah),
 	INIT_RDMA_OBJ_SIZE(ib_cq, efa_cq, ibcq),

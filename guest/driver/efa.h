@@ -2,7 +2,7 @@
 /*
  * EFA driver: its layers and what they share
  *
- *   verbs     device.c context.c pd.c ah.c mr.c cq.c qp.c stats.c
+ *   verbs     device.c context.c pd.c ah.c mr.c cq.c qp.c kverbs.c stats.c
  *   life      main.c: probe, recovery, removal
  *   commands  cmd.c
  *   queues    admin.c event.c
@@ -159,12 +159,24 @@ struct efa_dev {
 	struct xarray bar_owner;	/* struct efa_ucontext, by page frame */
 	struct mutex uctx_lock;
 	struct list_head ucontexts;
+	struct mutex kernel_lock;
+	struct efa_ucontext *kernel_uctx; /* while the kernel has queues */
 	atomic64_t counts[EFA_DEVICE_COUNTS];
 };
 
 static inline struct efa_dev *to_edev(struct ib_device *ibdev)
 {
 	return container_of(ibdev, struct efa_dev, ibdev);
+}
+
+/*
+ * Is this the life still? It does not end before the caller's read-side
+ * section of RCU does, within which this is asked.
+ */
+static inline bool efa_is_alive(struct efa_dev *dev, unsigned int life)
+{
+	return READ_ONCE(dev->state) == EFA_DEV_LIVE &&
+	       READ_ONCE(dev->life) == life;
 }
 
 static inline void efa_count(struct efa_dev *dev, enum efa_event_count what)
@@ -180,6 +192,7 @@ struct efa_ucontext {
 	unsigned int life;		/* that uar is of */
 	bool stale;			/* opened in an earlier life */
 	u16 uar;
+	unsigned int users;		/* queues, if it is the kernel's */
 };
 
 struct efa_pd {
@@ -197,6 +210,11 @@ struct efa_ah {
 static inline struct efa_ucontext *to_euctx(struct ib_ucontext *ibucontext)
 {
 	return container_of(ibucontext, struct efa_ucontext, ibucontext);
+}
+
+static inline struct efa_ah *to_eah(struct ib_ah *ibah)
+{
+	return container_of(ibah, struct efa_ah, ibah);
 }
 
 static inline struct efa_pd *to_epd(struct ib_pd *ibpd)
@@ -220,9 +238,10 @@ struct efa_ring {
 	struct rdma_user_mmap_entry *entry;
 };
 
-/* A part of a BAR that a process may map. */
+/* A part of a BAR that a process may map, or the kernel has mapped. */
 struct efa_window {
 	struct rdma_user_mmap_entry *entry;
+	void __iomem *io;
 };
 
 struct efa_cq {
@@ -232,6 +251,13 @@ struct efa_cq {
 	struct efa_window db;
 	struct efa_eq *eq;		/* NULL: without events */
 	u16 idx;
+	struct efa_ucontext *uctx;
+	unsigned int events;
+
+	/* Of the kernel's. */
+	spinlock_t lock;
+	u32 *counts;			/* entries taken, of each ring */
+	unsigned int consumed;		/* of all */
 };
 
 static inline struct efa_cq *to_ecq(struct ib_cq *ibcq)
@@ -239,15 +265,43 @@ static inline struct efa_cq *to_ecq(struct ib_cq *ibcq)
 	return container_of(ibcq, struct efa_cq, ibcq);
 }
 
+/* A request at the device, or a place for one. */
+struct efa_slot {
+	u64 wr_id;
+	u16 next;			/* free one */
+	bool busy;
+};
+
+/* One queue of a QP of the kernel. */
+struct efa_wq {
+	spinlock_t lock;
+	struct efa_slot *slots;		/* NULL: a process's QP */
+	u16 depth;			/* of slots */
+	u16 first_free;			/* depth: none */
+	u16 generation;			/* upper part of ids */
+	u16 mask;			/* entries of the ring - 1 */
+	u16 pc;				/* entries written */
+};
+
 struct efa_qp {
 	struct ib_qp ibqp;
 	unsigned int life;
-	struct efa_ring rq;
+	struct efa_ring rq_ring;
 	struct efa_window llq, sq_db, rq_db;
 	u32 handle;
 	enum ib_qp_state state;
 	struct ib_qp_cap cap;
+	struct efa_ucontext *uctx;
+
+	/* Of the kernel's. */
+	struct efa_wq sq, rq;
+	bool signal_all;
 };
+
+static inline struct efa_qp *to_eqp(struct ib_qp *ibqp)
+{
+	return container_of(ibqp, struct efa_qp, ibqp);
+}
 
 /* ---- regs.c ---- */
 int efa_regs_init(struct efa_dev *dev);
@@ -342,6 +396,10 @@ void efa_undo(struct efa_dev *dev, unsigned int life,
 /* ---- context.c ---- */
 int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata);
 void efa_dealloc_ucontext(struct ib_ucontext *ibucontext);
+/* The process's context, or the kernel's, for as long as it has a queue. */
+int efa_uctx_get(struct efa_dev *dev, struct ib_udata *udata,
+		 struct efa_ucontext **uctx);
+void efa_uctx_put(struct efa_dev *dev, struct efa_ucontext *uctx);
 int efa_mmap(struct ib_ucontext *ibucontext, struct vm_area_struct *vma);
 void efa_mmap_free(struct rdma_user_mmap_entry *rdma_entry);
 enum efa_mmap_kind {
@@ -352,7 +410,8 @@ enum efa_mmap_kind {
 
 /*
  * Let the process map a doorbell or a send queue at @offset of its BAR, or a
- * ring; by @key. What was begun is undone with the window, or the ring.
+ * ring, by @key; or map it for the kernel. What was begun is undone with the
+ * window, or the ring.
  */
 int efa_window_open(struct efa_dev *dev, struct efa_window *win,
 		    struct efa_ucontext *uctx, enum efa_mmap_kind kind,
@@ -374,7 +433,26 @@ int efa_register(struct efa_dev *dev);
 int efa_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 		     struct ib_udata *udata);
 
+/* ---- kverbs.c: work of kernel users ---- */
+/* What a provider would ask for; @attr becomes what there will be. */
+int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
+		      struct efa_abi_create_qp *cmd);
+int efa_kernel_qp_init(struct efa_qp *qp, const struct efa_abi_create_qp *cmd);
+/* All that was posted is forgotten. */
+void efa_kernel_qp_reset(struct efa_qp *qp);
+void efa_kernel_qp_exit(struct efa_qp *qp);
+int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
+		  const struct ib_send_wr **bad);
+int efa_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
+		  const struct ib_recv_wr **bad);
+int efa_poll_cq(struct ib_cq *ibcq, int num, struct ib_wc *wc);
+int efa_req_notify_cq(struct ib_cq *ibcq, enum ib_cq_notify_flags notify);
+
 /* ---- pages.c ---- */
+/* A registration as it is; the device reads no list any more afterwards. */
+int efa_reg(struct efa_dev *dev, unsigned int life,
+	    const struct efa_reg_mr_cmd *req, u8 flags,
+	    struct efa_reg_mr_resp *resp);
 /* Register pinned memory; @req lacks the pages and their number only. */
 int efa_reg_pages(struct efa_dev *dev, unsigned int life,
 		  struct ib_umem *umem, unsigned long page_size,
@@ -394,6 +472,7 @@ struct ib_mr *efa_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
 struct ib_mr *efa_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
 				     u64 length, u64 iova, int fd, int access,
 				     EFA_DMAH EFA_DMABUF_UDATA);
+struct ib_mr *efa_get_dma_mr(struct ib_pd *ibpd, int access);
 int efa_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata);
 int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 		  EFA_CQ_UDATA);

@@ -186,7 +186,10 @@ static void efa_eq_event(struct efa_eq *eq, const struct efa_eqe *eqe)
 	}
 	/* efa_destroy_cq() waits for this handler before the CQ goes */
 	cq = xa_load(&eq->dev->cqs, cqn);
-	if (cq && cq->ibcq.comp_handler)
+	if (!cq)
+		return;
+	WRITE_ONCE(cq->events, cq->events + 1);
+	if (cq->ibcq.comp_handler)
 		cq->ibcq.comp_handler(&cq->ibcq, cq->ibcq.cq_context);
 }
 

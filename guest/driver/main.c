@@ -97,6 +97,13 @@ void efa_schedule_recovery(struct efa_dev *dev)
 		queue_work(system_freezable_wq, &dev->recovery);
 }
 
+/* From here on nobody rings a doorbell of this life. Under the life lock. */
+static void efa_end_life(struct efa_dev *dev, enum efa_dev_state state)
+{
+	WRITE_ONCE(dev->state, state);
+	synchronize_rcu();
+}
+
 /* From reset to where objects can be made. */
 static int efa_bring_up(struct efa_dev *dev, enum efa_reset_reason reason)
 {
@@ -192,8 +199,8 @@ static void efa_recover(struct work_struct *work)
 		up_write(&dev->life_lock);
 		return;
 	}
-	dev->state = EFA_DEV_BROKEN;
-	dev->life++;
+	efa_end_life(dev, EFA_DEV_BROKEN);
+	WRITE_ONCE(dev->life, dev->life + 1);
 	efa_quiesce_eqs(dev);
 	do {
 		if (tries)
@@ -335,7 +342,7 @@ static void efa_take_down(struct efa_dev *dev)
 {
 	efa_admin_stop(dev);
 	down_write(&dev->life_lock);
-	dev->state = EFA_DEV_DOWN;
+	efa_end_life(dev, EFA_DEV_DOWN);
 	up_write(&dev->life_lock);
 }
 
@@ -452,6 +459,7 @@ static struct efa_dev *efa_dev_alloc(struct pci_dev *pdev)
 	init_rwsem(&dev->life_lock);
 	INIT_WORK(&dev->recovery, efa_recover);
 	mutex_init(&dev->uctx_lock);
+	mutex_init(&dev->kernel_lock);
 	INIT_LIST_HEAD(&dev->ucontexts);
 	xa_init_flags(&dev->cqs, XA_FLAGS_LOCK_IRQ);
 	xa_init(&dev->qps);
@@ -553,7 +561,7 @@ static int efa_suspend(struct device *device)
 
 	efa_admin_stop(dev);
 	down_write(&dev->life_lock);
-	dev->state = EFA_DEV_BROKEN;
+	efa_end_life(dev, EFA_DEV_BROKEN);
 	efa_quiesce_eqs(dev);
 	efa_device_reset(dev, EFA_RESET_NORMAL);
 	up_write(&dev->life_lock);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * EFA driver: memory regions of user space
+ * EFA driver: memory regions
+ *
+ * Of processes: pinned memory. Of the kernel: all memory, by DMA addresses.
  */
 #include <linux/dma-buf.h>
 #include <linux/log2.h>
@@ -135,6 +137,40 @@ struct ib_mr *efa_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
 					 access & ~IB_ACCESS_OPTIONAL);
 	return efa_mr_new(ibpd, IS_ERR(umem) ? ERR_CAST(umem) : &umem->umem,
 			  length, iova, access);
+}
+
+struct ib_mr *efa_get_dma_mr(struct ib_pd *ibpd, int access)
+{
+	struct efa_dev *dev = to_edev(ibpd->device);
+	struct efa_pd *pd = to_epd(ibpd);
+	const struct efa_reg_mr_cmd req = {
+		.pd = cpu_to_le16(pd->pdn),
+		.mr_length = cpu_to_le64(dma_get_mask(&dev->pdev->dev) + 1 ?:
+					 U64_MAX),
+		.flags = EFA_REG_MR_PHYSICAL,
+		.permissions = access & IB_ACCESS_LOCAL_WRITE,
+	};
+	struct efa_mr *mr;
+	int err = -EOPNOTSUPP;
+
+	/* nobody else is to reach all memory */
+	if (access & ~IB_ACCESS_OPTIONAL & ~IB_ACCESS_LOCAL_WRITE)
+		goto fail;
+	err = -ENOMEM;
+	mr = kzalloc(sizeof(*mr), GFP_KERNEL);
+	if (!mr)
+		goto fail;
+	mr->life = pd->life;
+	err = efa_reg(dev, mr->life, &req, 0, &mr->key);
+	if (!err) {
+		mr->ibmr.lkey = le32_to_cpu(mr->key.l_key);
+		mr->ibmr.rkey = le32_to_cpu(mr->key.r_key);
+		return &mr->ibmr;
+	}
+	kfree(mr);
+fail:
+	efa_count(dev, EFA_REG_MR_ERR);
+	return ERR_PTR(err);
 }
 
 int efa_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)

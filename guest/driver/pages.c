@@ -111,10 +111,9 @@ static void efa_list_chain(struct efa_page_list *list)
 	}
 }
 
-/* The device reads no list any more when this returns. */
-static int efa_reg(struct efa_dev *dev, unsigned int life,
-		   const struct efa_reg_mr_cmd *req, u8 flags,
-		   struct efa_reg_mr_resp *resp)
+int efa_reg(struct efa_dev *dev, unsigned int life,
+	    const struct efa_reg_mr_cmd *req, u8 flags,
+	    struct efa_reg_mr_resp *resp)
 {
 	int err = efa_life_enter(dev, life);
 

@@ -9,11 +9,6 @@
 #include <linux/log2.h>
 #include "efa.h"
 
-static struct efa_qp *to_eqp(struct ib_qp *ibqp)
-{
-	return container_of(ibqp, struct efa_qp, ibqp);
-}
-
 /* ---- creation ---- */
 
 static int efa_check_init(const struct efa_dev *dev,
@@ -62,20 +57,20 @@ static int efa_check_qp_cmd(const struct efa_dev *dev,
 
 static int efa_ask_for_qp(struct efa_dev *dev, struct efa_qp *qp,
 			  const struct ib_qp_init_attr *attr,
-			  const struct efa_abi_create_qp *cmd, u16 uar,
+			  const struct efa_abi_create_qp *cmd,
 			  struct efa_create_qp_resp *resp)
 {
 	struct efa_create_qp_cmd req = {
 		.pd = cpu_to_le16(to_epd(qp->ibqp.pd)->pdn),
 		.qp_type = attr->qp_type == IB_QPT_UD ? EFA_QP_UD : EFA_QP_SRD,
-		.rq_base_addr = cpu_to_le64(qp->rq.cpu ? qp->rq.dma : 0),
+		.rq_base_addr = cpu_to_le64(qp->rq_ring.cpu ? qp->rq_ring.dma : 0),
 		.send_cq_idx = cpu_to_le32(to_ecq(attr->send_cq)->idx),
 		.recv_cq_idx = cpu_to_le32(to_ecq(attr->recv_cq)->idx),
 		.send_queue_ring_size = cpu_to_le32(cmd->sq_ring_size),
 		.send_queue_depth = cpu_to_le32(attr->cap.max_send_wr),
 		.recv_queue_ring_size = cpu_to_le32(cmd->rq_ring_size),
 		.recv_queue_depth = cpu_to_le32(attr->cap.max_recv_wr),
-		.uar = cpu_to_le16(uar),
+		.uar = cpu_to_le16(qp->uctx->uar),
 		.sl = cmd->sl,
 	};
 
@@ -89,7 +84,7 @@ static int efa_ask_for_qp(struct efa_dev *dev, struct efa_qp *qp,
 
 /* Tell the process where doorbells and queues are. */
 static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
-		      struct efa_ucontext *uctx, u32 sq_ring_size,
+		      u32 sq_ring_size,
 		      const struct efa_create_qp_resp *got,
 		      struct efa_abi_create_qp_resp *resp)
 {
@@ -102,35 +97,34 @@ static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
 	resp->llq_desc_offset = offset_in_page(llq);
 	resp->send_sub_cq_idx = le16_to_cpu(got->send_sub_cq_idx);
 	resp->recv_sub_cq_idx = le16_to_cpu(got->recv_sub_cq_idx);
-	err = efa_window_open(dev, &qp->sq_db, uctx, EFA_MMAP_DB, sq_db,
+	err = efa_window_open(dev, &qp->sq_db, qp->uctx, EFA_MMAP_DB, sq_db,
 			      sizeof(u32), &resp->sq_db_mmap_key);
 	if (!err)
-		err = efa_window_open(dev, &qp->llq, uctx, EFA_MMAP_LLQ, llq,
+		err = efa_window_open(dev, &qp->llq, qp->uctx, EFA_MMAP_LLQ, llq,
 				      sq_ring_size, &resp->llq_desc_mmap_key);
-	if (err || !qp->rq.cpu)
+	if (err || !qp->rq_ring.cpu)
 		return err;
 	resp->rq_db_offset = offset_in_page(rq_db);
-	resp->rq_mmap_size = qp->rq.size;
-	err = efa_window_open(dev, &qp->rq_db, uctx, EFA_MMAP_DB, rq_db,
+	resp->rq_mmap_size = qp->rq_ring.size;
+	err = efa_window_open(dev, &qp->rq_db, qp->uctx, EFA_MMAP_DB, rq_db,
 			      sizeof(u32), &resp->rq_db_mmap_key);
-	return err ?: efa_ring_share(&qp->rq, uctx, &resp->rq_mmap_key);
+	return err ?: efa_ring_share(&qp->rq_ring, qp->uctx, &resp->rq_mmap_key);
 }
 
 static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 			const struct ib_qp_init_attr *attr,
 			const struct efa_abi_create_qp *cmd,
-			struct efa_ucontext *uctx,
 			struct efa_abi_create_qp_resp *resp)
 {
 	struct efa_create_qp_resp got;
 	int err;
 
-	err = efa_ask_for_qp(dev, qp, attr, cmd, uctx->uar, &got);
+	err = efa_ask_for_qp(dev, qp, attr, cmd, &got);
 	if (err)
 		return err;
 	qp->handle = le32_to_cpu(got.qp_handle);
 	qp->ibqp.qp_num = le16_to_cpu(got.qp_num);
-	err = efa_qp_map(dev, qp, uctx, cmd->sq_ring_size, &got, resp);
+	err = efa_qp_map(dev, qp, cmd->sq_ring_size, &got, resp);
 	if (!err)
 		err = xa_err(xa_store(&dev->qps, qp->ibqp.qp_num, qp,
 				      GFP_KERNEL));
@@ -142,18 +136,22 @@ static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 static void efa_qp_release(struct efa_dev *dev, struct efa_qp *qp)
 {
 	xa_cmpxchg(&dev->qps, qp->ibqp.qp_num, qp, NULL, GFP_KERNEL);
+	efa_kernel_qp_exit(qp);
 	efa_window_close(&qp->rq_db);
 	efa_window_close(&qp->llq);
 	efa_window_close(&qp->sq_db);
-	efa_ring_free(dev, &qp->rq);
+	efa_ring_free(dev, &qp->rq_ring);
+	efa_uctx_put(dev, qp->uctx);
 }
 
 static int efa_get_qp_cmd(struct efa_dev *dev,
-			  const struct ib_qp_init_attr *attr,
+			  struct ib_qp_init_attr *attr,
 			  struct ib_udata *udata, struct efa_abi_create_qp *cmd)
 {
 	int err;
 
+	if (!udata)
+		return efa_kernel_qp_cmd(dev, attr, cmd);
 	if (udata->inlen < offsetofend(struct efa_abi_create_qp,
 				       driver_qp_type))
 		return -EINVAL;
@@ -168,28 +166,33 @@ int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 	struct efa_qp *qp = to_eqp(ibqp);
 	struct efa_abi_create_qp_resp resp = {};
 	struct efa_abi_create_qp cmd;
-	struct efa_ucontext *uctx;
-	int err = -EOPNOTSUPP;
+	int err;
 
-	if (!udata)
-		goto out;
-	uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
-					 ibucontext);
 	err = efa_check_init(dev, attr);
 	if (!err)
 		err = efa_get_qp_cmd(dev, attr, udata, &cmd);
 	if (!err && cmd.rq_ring_size)
-		err = efa_ring_alloc(dev, &qp->rq, cmd.rq_ring_size,
+		err = efa_ring_alloc(dev, &qp->rq_ring, cmd.rq_ring_size,
 				     DMA_TO_DEVICE);
 	if (err)
 		goto out;
 	qp->life = to_epd(ibqp->pd)->life;
+	/* in another life its number is another's */
+	if (to_ecq(attr->send_cq)->life != qp->life ||
+	    to_ecq(attr->recv_cq)->life != qp->life)
+		err = -EIO;
 	qp->state = IB_QPS_RESET;
 	qp->cap = attr->cap;
-	err = efa_life_enter(dev, qp->life);
+	qp->signal_all = attr->sq_sig_type == IB_SIGNAL_ALL_WR;
+	if (!err && !udata)
+		err = efa_kernel_qp_init(qp, &cmd);
+	if (!err)
+		err = efa_uctx_get(dev, udata, &qp->uctx);
+	if (!err)
+		err = efa_life_enter(dev, qp->life);
 	if (err)
 		goto out;
-	err = efa_qp_build(dev, qp, attr, &cmd, uctx, &resp);
+	err = efa_qp_build(dev, qp, attr, &cmd, &resp);
 	efa_life_leave(dev);
 	if (err) {
 		efa_settle(dev, err);
@@ -301,7 +304,9 @@ int efa_modify_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 		return err;
 	err = efa_exec(dev, EFA_ADMIN_MODIFY_QP, &req, sizeof(req), NULL, 0);
 	if (!err)
-		qp->state = to;
+		WRITE_ONCE(qp->state, to);
+	if (!err && to == IB_QPS_RESET)
+		efa_kernel_qp_reset(qp);
 	efa_life_leave(dev);
 	return err;
 }

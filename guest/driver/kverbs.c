@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA driver: work of kernel users
+ *
+ * What the provider does for a process: work requests go to the rings, and
+ * completions come back as work completions. SRD completes in any order, so
+ * the id that the device echoes names a slot, in which the request's own id
+ * waits. Locks nest as they are taken here: of a CQ, then of a queue.
+ *
+ * Doorbells are rung, with a lock held, only while the life lasts in which
+ * their queue was made: an end of it waits for whoever is about to.
+ */
+#include <linux/bitfield.h>
+#include <linux/log2.h>
+#include "efa.h"
+
+/* ---- requests that wait for completion ---- */
+
+static u16 efa_slot_id(const struct efa_wq *wq, u16 slot)
+{
+	return slot | wq->generation << order_base_2(wq->depth);
+}
+
+/* Ids of what was there before are unknown from now on. */
+static void efa_wq_reset(struct efa_wq *wq)
+{
+	unsigned long flags;
+	u16 i;
+
+	spin_lock_irqsave(&wq->lock, flags);
+	for (i = 0; i < wq->depth; i++) {
+		wq->slots[i].next = i + 1;
+		wq->slots[i].busy = false;
+	}
+	wq->first_free = 0;
+	wq->pc = 0;
+	wq->generation++;
+	spin_unlock_irqrestore(&wq->lock, flags);
+}
+
+static int efa_wq_init(struct efa_wq *wq, u16 depth, u16 entries, u16 seed)
+{
+	spin_lock_init(&wq->lock);
+	wq->depth = depth;
+	wq->mask = entries - 1;
+	wq->generation = seed;
+	wq->slots = kvcalloc(max_t(u16, depth, 1), sizeof(*wq->slots),
+			     GFP_KERNEL);
+	if (!wq->slots)
+		return -ENOMEM;
+	efa_wq_reset(wq);
+	return 0;
+}
+
+static int efa_wq_take(struct efa_wq *wq, u64 wr_id, u16 *id)
+{
+	struct efa_slot *slot = &wq->slots[wq->first_free];
+
+	if (wq->first_free == wq->depth)
+		return -ENOMEM;
+	*id = efa_slot_id(wq, wq->first_free);
+	wq->first_free = slot->next;
+	slot->wr_id = wr_id;
+	slot->busy = true;
+	return 0;
+}
+
+/* Is @id one that the device has? Then it has it no more. */
+static bool efa_wq_give(struct efa_wq *wq, u16 id, u64 *wr_id)
+{
+	u16 which = id & (roundup_pow_of_two(max_t(u16, wq->depth, 1)) - 1);
+	struct efa_slot *slot = &wq->slots[which];
+	bool found = false;
+
+	spin_lock(&wq->lock);
+	if (which < wq->depth && slot->busy && efa_slot_id(wq, which) == id) {
+		*wr_id = slot->wr_id;
+		slot->busy = false;
+		slot->next = wq->first_free;
+		wq->first_free = which;
+		found = true;
+	}
+	spin_unlock(&wq->lock);
+	return found;
+}
+
+int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
+		      struct efa_abi_create_qp *cmd)
+{
+	const struct efa_caps *caps = &dev->caps;
+	struct ib_qp_cap *cap = &attr->cap;
+	u32 sge = max(cap->max_recv_sge, 1u);
+	u32 sq = roundup_pow_of_two(max3(cap->max_send_wr,
+					 (u32)caps->min_sq_depth, 1u));
+	u32 rq = cap->max_recv_wr ?
+		 roundup_pow_of_two(cap->max_recv_wr * sge) : 0;
+
+	memset(cmd, 0, sizeof(*cmd));
+	if (sq > caps->max_sq_depth || rq > caps->max_rq_depth ||
+	    sq * sizeof(struct efa_tx_wqe) > caps->max_llq_size ||
+	    max(sq, rq) > BIT(15) || cap->max_inline_data > EFA_TX_INLINE)
+		return -EINVAL;
+	cap->max_send_wr = sq;
+	cap->max_recv_wr = rq / sge;
+	cmd->sq_ring_size = sq * sizeof(struct efa_tx_wqe);
+	cmd->rq_ring_size = rq * sizeof(struct efa_rx_desc);
+	return 0;
+}
+
+int efa_kernel_qp_init(struct efa_qp *qp, const struct efa_abi_create_qp *cmd)
+{
+	static atomic_t seed;
+	int err;
+
+	err = efa_wq_init(&qp->sq, qp->cap.max_send_wr,
+			  cmd->sq_ring_size / sizeof(struct efa_tx_wqe),
+			  atomic_inc_return(&seed));
+	return err ?: efa_wq_init(&qp->rq, qp->cap.max_recv_wr,
+				  cmd->rq_ring_size /
+					sizeof(struct efa_rx_desc),
+				  atomic_read(&seed));
+}
+
+void efa_kernel_qp_reset(struct efa_qp *qp)
+{
+	if (!qp->rq.slots)
+		return;		/* a process's */
+	efa_wq_reset(&qp->sq);
+	efa_wq_reset(&qp->rq);
+}
+
+void efa_kernel_qp_exit(struct efa_qp *qp)
+{
+	/* who polls may have found it yet */
+	if (qp->sq.slots)
+		synchronize_rcu();
+	kvfree(qp->sq.slots);
+	kvfree(qp->rq.slots);
+}
+
+/* ---- send ---- */
+
+static int efa_check_send(struct efa_qp *qp, const struct ib_send_wr *wr)
+{
+	const struct efa_ah *ah = to_eah(ud_wr(wr)->ah);
+
+	if (wr->opcode != IB_WR_SEND && wr->opcode != IB_WR_SEND_WITH_IMM)
+		return -EINVAL;
+	if (wr->send_flags & ~(IB_SEND_SIGNALED | IB_SEND_INLINE))
+		return -EINVAL;
+	/* each has a slot, which a completion has to free */
+	if (!qp->signal_all && !(wr->send_flags & IB_SEND_SIGNALED))
+		return -EINVAL;
+	if (wr->num_sge < 0 || wr->num_sge > qp->cap.max_send_sge)
+		return -EINVAL;
+	return ah->life == qp->life ? 0 : -EIO;
+}
+
+static int efa_fill_inline(const struct efa_qp *qp,
+			   const struct ib_send_wr *wr, struct efa_tx_wqe *wqe)
+{
+	u32 len = 0;
+	int i;
+
+	for (i = 0; i < wr->num_sge; i++) {
+		const struct ib_sge *sge = &wr->sg_list[i];
+
+		if (sge->length > qp->cap.max_inline_data - len)
+			return -EINVAL;
+		memcpy(wqe->inline_data + len,
+		       (void *)(uintptr_t)sge->addr, sge->length);
+		len += sge->length;
+	}
+	wqe->ctrl1 |= EFA_TX_INLINE_MSG;
+	wqe->length = cpu_to_le16(len);
+	return 0;
+}
+
+static int efa_fill_send(struct efa_qp *qp, const struct ib_send_wr *wr,
+			 struct efa_tx_wqe *wqe)
+{
+	const struct ib_ud_wr *ud = ud_wr(wr);
+	int i;
+
+	wqe->dest_qp_num = cpu_to_le16(ud->remote_qpn);
+	wqe->qkey = cpu_to_le32(ud->remote_qkey);
+	wqe->ah = cpu_to_le16(to_eah(ud->ah)->ahn);
+	if (wr->opcode == IB_WR_SEND_WITH_IMM) {
+		wqe->ctrl1 |= EFA_TX_HAS_IMM;
+		wqe->immediate_data =
+			cpu_to_le32(be32_to_cpu(wr->ex.imm_data));
+	}
+	if (wr->send_flags & IB_SEND_INLINE)
+		return efa_fill_inline(qp, wr, wqe);
+	wqe->length = cpu_to_le16(wr->num_sge);
+	for (i = 0; i < wr->num_sge; i++) {
+		const struct ib_sge *sge = &wr->sg_list[i];
+
+		wqe->buf[i].length = cpu_to_le32(sge->length);
+		wqe->buf[i].lkey = cpu_to_le32(sge->lkey);
+		wqe->buf[i].addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
+		wqe->buf[i].addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
+	}
+	return 0;
+}
+
+static int efa_send_one(struct efa_qp *qp, const struct ib_send_wr *wr)
+{
+	struct efa_tx_wqe wqe = { .ctrl1 = EFA_TX_META_DESC };
+	struct efa_wq *sq = &qp->sq;
+	int err = 0;
+	u16 id;
+
+	/* in the error state all is flushed, whatever it is */
+	if (READ_ONCE(qp->state) != IB_QPS_ERR) {
+		err = efa_check_send(qp, wr);
+		if (!err)
+			err = efa_fill_send(qp, wr, &wqe);
+	}
+	if (!err)
+		err = efa_wq_take(sq, wr->wr_id, &id);
+	if (err)
+		return err;
+	wqe.req_id = cpu_to_le16(id);
+	wqe.ctrl2 = EFA_TX_FIRST | EFA_TX_LAST | EFA_TX_COMP_REQ;
+	/* the phase is odd in every other pass over the ring */
+	if (sq->pc & (sq->mask + 1))
+		wqe.ctrl2 |= EFA_TX_PHASE;
+	__iowrite64_copy(qp->llq.io + (sq->pc & sq->mask) * sizeof(wqe), &wqe,
+			 sizeof(wqe) / sizeof(u64));
+	sq->pc++;
+	return 0;
+}
+
+static void efa_ring_sq(struct efa_qp *qp)
+{
+	wmb();	/* write-combining memory before the doorbell */
+	writel(qp->sq.pc, qp->sq_db.io);
+}
+
+int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
+		  const struct ib_send_wr **bad)
+{
+	struct efa_dev *dev = to_edev(ibqp->device);
+	struct efa_qp *qp = to_eqp(ibqp);
+	unsigned int batch = dev->caps.max_tx_batch ?: U16_MAX;
+	unsigned int pending = 0;
+	unsigned long flags;
+	int err = 0;
+
+	/* such a device must not be told of a whole ring at once */
+	if (dev->caps.min_sq_depth)
+		batch = min_t(unsigned int, batch, max_t(u16, qp->sq.mask, 1));
+	spin_lock_irqsave(&qp->sq.lock, flags);
+	if (!efa_is_alive(dev, qp->life))
+		err = -EIO;
+	else if (READ_ONCE(qp->state) < IB_QPS_RTS)
+		err = -EINVAL;
+	while (!err && wr) {
+		err = efa_send_one(qp, wr);
+		if (err)
+			break;
+		wr = wr->next;
+		if (++pending == batch) {
+			efa_ring_sq(qp);
+			pending = 0;
+		}
+	}
+	if (pending)
+		efa_ring_sq(qp);
+	spin_unlock_irqrestore(&qp->sq.lock, flags);
+	if (err)
+		*bad = wr;
+	return err;
+}
+
+/* ---- receive ---- */
+
+static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
+{
+	struct efa_rx_desc *ring = qp->rq_ring.cpu;
+	int i, num = max(wr->num_sge, 1);
+	struct efa_wq *rq = &qp->rq;
+	u16 id;
+	int err;
+
+	if (wr->num_sge < 0 || wr->num_sge > qp->cap.max_recv_sge)
+		return -EINVAL;
+	err = efa_wq_take(rq, wr->wr_id, &id);
+	if (err)
+		return err;
+	for (i = 0; i < num; i++) {
+		struct efa_rx_desc *desc = &ring[rq->pc++ & rq->mask];
+		const struct ib_sge none = {};
+		const struct ib_sge *sge = wr->num_sge ? &wr->sg_list[i] :
+							 &none;
+
+		desc->addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
+		desc->addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
+		desc->req_id = cpu_to_le16(id);
+		desc->length = cpu_to_le16(min_t(u32, sge->length, U16_MAX));
+		desc->lkey_ctrl =
+			cpu_to_le32(FIELD_PREP(EFA_RX_LKEY, sge->lkey) |
+				    (i ? 0 : EFA_RX_FIRST) |
+				    (i == num - 1 ? EFA_RX_LAST : 0));
+	}
+	return 0;
+}
+
+int efa_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
+		  const struct ib_recv_wr **bad)
+{
+	struct efa_dev *dev = to_edev(ibqp->device);
+	struct efa_qp *qp = to_eqp(ibqp);
+	unsigned long flags;
+	u16 before;
+	int err = 0;
+
+	spin_lock_irqsave(&qp->rq.lock, flags);
+	before = qp->rq.pc;
+	if (!efa_is_alive(dev, qp->life))
+		err = -EIO;
+	else if (READ_ONCE(qp->state) == IB_QPS_RESET)
+		err = -EINVAL;
+	while (!err && wr) {
+		err = efa_recv_one(qp, wr);
+		if (!err)
+			wr = wr->next;
+	}
+	if (qp->rq.pc != before) {
+		dma_wmb();	/* the ring before the doorbell */
+		writel(qp->rq.pc, qp->rq_db.io);
+	}
+	spin_unlock_irqrestore(&qp->rq.lock, flags);
+	if (err)
+		*bad = wr;
+	return err;
+}
+
+/* ---- completions ---- */
+
+static const enum ib_wc_status efa_wc_status[] = {
+	[EFA_COMP_OK]				= IB_WC_SUCCESS,
+	[EFA_COMP_FLUSHED]			= IB_WC_WR_FLUSH_ERR,
+	[EFA_COMP_LOCAL_QP_INTERNAL_ERROR]	= IB_WC_LOC_QP_OP_ERR,
+	[EFA_COMP_LOCAL_UNSUPPORTED_OP]		= IB_WC_LOC_QP_OP_ERR,
+	[EFA_COMP_LOCAL_INVALID_AH]		= IB_WC_LOC_QP_OP_ERR,
+	[EFA_COMP_LOCAL_INVALID_LKEY]		= IB_WC_LOC_PROT_ERR,
+	[EFA_COMP_LOCAL_BAD_LENGTH]		= IB_WC_LOC_LEN_ERR,
+	[EFA_COMP_REMOTE_BAD_ADDRESS]		= IB_WC_REM_ACCESS_ERR,
+	[EFA_COMP_REMOTE_ABORT]			= IB_WC_REM_ABORT_ERR,
+	[EFA_COMP_REMOTE_BAD_DEST_QPN]		= IB_WC_REM_INV_RD_REQ_ERR,
+	[EFA_COMP_REMOTE_RNR]			= IB_WC_RNR_RETRY_EXC_ERR,
+	[EFA_COMP_REMOTE_BAD_LENGTH]		= IB_WC_REM_INV_REQ_ERR,
+	[EFA_COMP_REMOTE_BAD_STATUS]		= IB_WC_BAD_RESP_ERR,
+	[EFA_COMP_LOCAL_UNRESP_REMOTE]		= IB_WC_RESP_TIMEOUT_ERR,
+	[EFA_COMP_REMOTE_UNKNOWN_PEER]		= IB_WC_REM_OP_ERR,
+	[EFA_COMP_LOCAL_UNREACH_REMOTE]		= IB_WC_RESP_TIMEOUT_ERR,
+	[16 ... 17]				= IB_WC_GENERAL_ERR,
+	[EFA_COMP_REMOTE_FEATURE_MISMATCH]	= IB_WC_REM_INV_REQ_ERR,
+};
+
+/* The next completion of any of the rings; only @take moves on. */
+static const struct efa_cqe *efa_next_cqe(struct efa_cq *cq, bool take)
+{
+	unsigned int i, n = to_edev(cq->ibcq.device)->caps.sub_cqs;
+	const struct efa_cqe *ring = cq->ring.cpu, *cqe;
+	u32 depth = cq->ibcq.cqe;
+
+	for (i = 0; i < n; i++) {
+		u32 *count = &cq->counts[(cq->consumed + i) % n];
+		bool phase = !(*count / depth & 1);
+
+		cqe = &ring[(count - cq->counts) * depth + *count % depth];
+		if (FIELD_GET(EFA_CQE_PHASE, READ_ONCE(cqe->flags)) != phase)
+			continue;
+		dma_rmb();	/* the phase was written last */
+		*count += take;
+		cq->consumed += take;
+		return cqe;
+	}
+	return NULL;
+}
+
+/* False for a completion of what has ended meanwhile. */
+static bool efa_fill_wc(struct efa_cq *cq, const struct efa_cqe *cqe,
+			struct ib_wc *wc)
+{
+	struct efa_dev *dev = to_edev(cq->ibcq.device);
+	bool is_send = FIELD_GET(EFA_CQE_Q_TYPE, cqe->flags) == EFA_CQE_SEND;
+	struct efa_qp *qp = xa_load(&dev->qps, le16_to_cpu(cqe->qp_num));
+
+	memset(wc, 0, sizeof(*wc));
+	if (!qp || &cq->ibcq != (is_send ? qp->ibqp.send_cq :
+					   qp->ibqp.recv_cq) ||
+	    !efa_wq_give(is_send ? &qp->sq : &qp->rq, le16_to_cpu(cqe->req_id),
+			 &wc->wr_id))
+		return false;
+	wc->qp = &qp->ibqp;
+	wc->port_num = 1;
+	wc->vendor_err = cqe->status;
+	wc->status = cqe->status < ARRAY_SIZE(efa_wc_status) ?
+		     efa_wc_status[cqe->status] : IB_WC_GENERAL_ERR;
+	wc->opcode = IB_WC_SEND;
+	if (is_send)
+		return true;
+	wc->opcode = FIELD_GET(EFA_CQE_OP_TYPE, cqe->flags) == EFA_OP_WRITE ?
+		     IB_WC_RECV_RDMA_WITH_IMM : IB_WC_RECV;
+	wc->byte_len = le16_to_cpu(cqe->length);
+	wc->src_qp = le16_to_cpu(cqe->src_qp_num);
+	wc->slid = le16_to_cpu(cqe->ah);
+	if (cqe->flags & EFA_CQE_HAS_IMM) {
+		wc->wc_flags = IB_WC_WITH_IMM;
+		wc->ex.imm_data = cpu_to_be32(le32_to_cpu(cqe->imm));
+	}
+	return true;
+}
+
+int efa_poll_cq(struct ib_cq *ibcq, int num, struct ib_wc *wc)
+{
+	struct efa_cq *cq = to_ecq(ibcq);
+	const struct efa_cqe *cqe;
+	unsigned long flags;
+	int got = 0;
+
+	spin_lock_irqsave(&cq->lock, flags);
+	while (got < num) {
+		cqe = efa_next_cqe(cq, true);
+		if (!cqe)
+			break;
+		got += efa_fill_wc(cq, cqe, wc + got);
+	}
+	spin_unlock_irqrestore(&cq->lock, flags);
+	return got;
+}
+
+int efa_req_notify_cq(struct ib_cq *ibcq, enum ib_cq_notify_flags notify)
+{
+	struct efa_cq *cq = to_ecq(ibcq);
+	unsigned long flags;
+	int ret = 0;
+
+	if (!cq->eq || !cq->db.io ||
+	    (notify & IB_CQ_SOLICITED_MASK) == IB_CQ_SOLICITED)
+		return -EOPNOTSUPP;
+	spin_lock_irqsave(&cq->lock, flags);
+	if (efa_is_alive(to_edev(ibcq->device), cq->life))
+		writel(FIELD_PREP(EFA_CQ_DB_CONSUMER, cq->consumed & 0xffff) |
+		       FIELD_PREP(EFA_CQ_DB_CMD_SN, READ_ONCE(cq->events) & 3) |
+		       EFA_CQ_DB_ARM, cq->db.io);
+	else
+		ret = -EIO;
+	if (!ret && (notify & IB_CQ_REPORT_MISSED_EVENTS))
+		ret = efa_next_cqe(cq, false) ? 1 : 0;
+	spin_unlock_irqrestore(&cq->lock, flags);
+	return ret;
+}
