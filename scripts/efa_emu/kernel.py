@@ -128,23 +128,26 @@ def generations(built):
 
 def our_driver(suite, flavour):
     """Build our own driver for this kernel: the module's file, and the generations that it binds."""
+    module = build_module(suite, flavour, OUR_DRIVER, OUR_MODULE, "our EFA driver")
+    bound = re.findall(rb"alias=pci:v00001D0Fd0000EFA(.)sv", module.read_bytes())
+    return module, sorted(int(digit, 16) for digit in bound)
+
+
+def build_module(suite, flavour, source, name, what):
+    """Build the module in the directory source for this kernel; return its file, which is called name."""
     tree = build_chroot(suite, flavour)
 
     def fill(directory):
         release = release_of(tree)
         work = directory / "driver"
-        shutil.copytree(OUR_DRIVER, work)
+        shutil.copytree(source, work)
         chroot.run(tree, work, ["make", f"-j{os.cpu_count()}", "-C", f"/lib/modules/{release}/build", "M=/mnt",
-                                *OUR_OPTIONS, "modules"], log(suite), "building our EFA driver")
-        chroot.run(tree, work, ["strip", "--strip-debug", "--remove-section=.BTF", OUR_MODULE], log(suite))
-        shutil.copy(work / OUR_MODULE, directory)
+                                *OUR_OPTIONS, "modules"], log(suite), f"building {what}")
+        chroot.run(tree, work, ["strip", "--strip-debug", "--remove-section=.BTF", name], log(suite))
+        shutil.copy(work / name, directory)
         cache.remove(work)
-    sources = sorted(OUR_DRIVER.iterdir())
-    built = cache.build("driver", [_chroot_inputs(suite, flavour), *OUR_OPTIONS, *sources], fill,
-                        f"our EFA driver for Debian {suite}'s {flavour} kernel")
-    module = built / OUR_MODULE
-    bound = re.findall(rb"alias=pci:v00001D0Fd0000EFA(.)sv", module.read_bytes())
-    return module, sorted(int(digit, 16) for digit in bound)
+    inputs = [_chroot_inputs(suite, flavour), *OUR_OPTIONS, *sorted(source.iterdir())]
+    return cache.build("driver", inputs, fill, f"{what} for Debian {suite}'s {flavour} kernel") / name
 
 
 def _kernel_inputs(suite, flavour):
