@@ -43,26 +43,11 @@ int efa_admin_init(struct efa_dev *dev)
 	sema_init(&admin->slots, EFA_AQ_DEPTH);
 	for (i = 0; i < EFA_AQ_DEPTH; i++)
 		init_completion(&admin->wait[i].done);
-	admin->aq = dma_alloc_coherent(parent, size, &admin->aq_dma,
-				       GFP_KERNEL);
-	if (!admin->aq)
-		return -ENOMEM;
-	admin->acq = dma_alloc_coherent(parent, size, &admin->acq_dma,
+	admin->aq = dmam_alloc_coherent(parent, size, &admin->aq_dma,
 					GFP_KERNEL);
-	if (!admin->acq) {
-		dma_free_coherent(parent, size, admin->aq, admin->aq_dma);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-void efa_admin_exit(struct efa_dev *dev)
-{
-	const size_t size = EFA_AQ_DEPTH * EFA_ADMIN_ENTRY_SIZE;
-	struct efa_admin *admin = &dev->admin;
-
-	dma_free_coherent(&dev->pdev->dev, size, admin->acq, admin->acq_dma);
-	dma_free_coherent(&dev->pdev->dev, size, admin->aq, admin->aq_dma);
+	admin->acq = dmam_alloc_coherent(parent, size, &admin->acq_dma,
+					 GFP_KERNEL);
+	return admin->aq && admin->acq ? 0 : -ENOMEM;
 }
 
 int efa_admin_start(struct efa_dev *dev)

@@ -282,21 +282,6 @@ int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn)
 	return err;
 }
 
-int efa_cmd_reg_mr(struct efa_dev *dev, const struct efa_reg_mr_cmd *req,
-		   u8 flags, struct efa_reg_mr_resp *resp)
-{
-	const struct efa_cmd cmd = {
-		.opcode = EFA_ADMIN_REG_MR,
-		.flags = flags,
-		.req = req,
-		.req_len = sizeof(*req),
-		.resp = resp,
-		.resp_len = sizeof(*resp),
-	};
-
-	return efa_admin_exec(dev, &cmd);
-}
-
 int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq)
 {
 	const struct efa_create_eq_cmd req = {

@@ -265,19 +265,12 @@ static inline struct efa_cq *to_ecq(struct ib_cq *ibcq)
 	return container_of(ibcq, struct efa_cq, ibcq);
 }
 
-/* A request at the device, or a place for one. */
-struct efa_slot {
-	u64 wr_id;
-	u16 next;			/* free one */
-	bool busy;
-};
-
 /* One queue of a QP of the kernel. */
 struct efa_wq {
 	spinlock_t lock;
-	struct efa_slot *slots;		/* NULL: a process's QP */
+	u64 *wr_id;			/* slots: of requests at the device */
+	unsigned long *busy;		/* bitmap of them */
 	u16 depth;			/* of slots */
-	u16 first_free;			/* depth: none */
 	u16 generation;			/* upper part of ids */
 	u16 mask;			/* entries of the ring - 1 */
 	u16 pc;				/* entries written */
@@ -305,7 +298,6 @@ static inline struct efa_qp *to_eqp(struct ib_qp *ibqp)
 
 /* ---- regs.c ---- */
 int efa_regs_init(struct efa_dev *dev);
-void efa_regs_exit(struct efa_dev *dev);
 void efa_reg_write(struct efa_dev *dev, enum efa_reg reg, u32 value);
 /* A DMA address into a pair of registers. */
 void efa_reg_write_addr(struct efa_dev *dev, enum efa_reg lo, dma_addr_t addr);
@@ -314,7 +306,6 @@ int efa_device_reset(struct efa_dev *dev, enum efa_reset_reason reason);
 
 /* ---- admin.c ---- */
 int efa_admin_init(struct efa_dev *dev);
-void efa_admin_exit(struct efa_dev *dev);
 /* Tell the device of the rings; it has just been reset. */
 int efa_admin_start(struct efa_dev *dev);
 /* No more commands; those under way end with -EIO. */
@@ -336,11 +327,9 @@ int efa_admin_exec(struct efa_dev *dev, const struct efa_cmd *cmd);
 
 /* ---- event.c ---- */
 int efa_aenq_init(struct efa_dev *dev);
-void efa_aenq_exit(struct efa_dev *dev);
 void efa_aenq_start(struct efa_dev *dev);
 void efa_aenq_poll(struct efa_dev *dev);
 int efa_eqs_alloc(struct efa_dev *dev);
-void efa_eqs_free(struct efa_dev *dev);
 int efa_eqs_create(struct efa_dev *dev);
 void efa_eqs_destroy(struct efa_dev *dev);
 irqreturn_t efa_eq_irq(int irq, void *data);
@@ -361,8 +350,6 @@ int efa_cmd_free(struct efa_dev *dev, enum efa_admin_opcode opcode,
 int efa_cmd_undo(struct efa_dev *dev, enum efa_admin_opcode opcode,
 		 u32 handle);
 int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn);
-int efa_cmd_reg_mr(struct efa_dev *dev, const struct efa_reg_mr_cmd *req,
-		   u8 flags, struct efa_reg_mr_resp *resp);
 int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq);
 
 /* ---- main.c ---- */

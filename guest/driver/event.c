@@ -13,15 +13,9 @@
 
 int efa_aenq_init(struct efa_dev *dev)
 {
-	dev->aenq.ring = dma_alloc_coherent(&dev->pdev->dev, EFA_AENQ_SIZE,
-					    &dev->aenq.dma, GFP_KERNEL);
+	dev->aenq.ring = dmam_alloc_coherent(&dev->pdev->dev, EFA_AENQ_SIZE,
+					     &dev->aenq.dma, GFP_KERNEL);
 	return dev->aenq.ring ? 0 : -ENOMEM;
-}
-
-void efa_aenq_exit(struct efa_dev *dev)
-{
-	dma_free_coherent(&dev->pdev->dev, EFA_AENQ_SIZE, dev->aenq.ring,
-			  dev->aenq.dma);
 }
 
 void efa_aenq_start(struct efa_dev *dev)
@@ -91,26 +85,14 @@ void efa_aenq_poll(struct efa_dev *dev)
 
 /* ---- event queues ---- */
 
-void efa_eqs_free(struct efa_dev *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < dev->num_eqs; i++)
-		if (dev->eqs[i].ring)
-			dma_free_coherent(&dev->pdev->dev, dev->eqs[i].size,
-					  dev->eqs[i].ring, dev->eqs[i].dma);
-	kfree(dev->eqs);
-	dev->eqs = NULL;
-}
-
 /* One for each vector but the first. */
 int efa_eqs_alloc(struct efa_dev *dev)
 {
 	unsigned int i;
 
 	dev->num_eqs = min(dev->caps.max_eq, dev->num_vectors - 1);
-	dev->eqs = kcalloc(max(dev->num_eqs, 1u), sizeof(*dev->eqs),
-			   GFP_KERNEL);
+	dev->eqs = devm_kcalloc(&dev->pdev->dev, max(dev->num_eqs, 1u),
+				sizeof(*dev->eqs), GFP_KERNEL);
 	if (!dev->eqs)
 		return -ENOMEM;
 	for (i = 0; i < dev->num_eqs; i++) {
@@ -120,12 +102,10 @@ int efa_eqs_alloc(struct efa_dev *dev)
 		eq->vector = i + 1;
 		eq->size = array_size(dev->caps.max_eq_depth,
 				      sizeof(*eq->ring));
-		eq->ring = dma_alloc_coherent(&dev->pdev->dev, eq->size,
-					      &eq->dma, GFP_KERNEL);
-		if (!eq->ring) {
-			efa_eqs_free(dev);
+		eq->ring = dmam_alloc_coherent(&dev->pdev->dev, eq->size,
+					       &eq->dma, GFP_KERNEL);
+		if (!eq->ring)
 			return -ENOMEM;
-		}
 	}
 	return 0;
 }

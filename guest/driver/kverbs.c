@@ -5,7 +5,7 @@
  * What the provider does for a process: work requests go to the rings, and
  * completions come back as work completions. SRD completes in any order, so
  * the id that the device echoes names a slot, in which the request's own id
- * waits. Locks nest as they are taken here: of a CQ, then of a queue.
+ * waits.
  *
  * Doorbells are rung, with a lock held, only while the life lasts in which
  * their queue was made: an end of it waits for whoever is about to.
@@ -25,63 +25,55 @@ static u16 efa_slot_id(const struct efa_wq *wq, u16 slot)
 static void efa_wq_reset(struct efa_wq *wq)
 {
 	unsigned long flags;
-	u16 i;
 
 	spin_lock_irqsave(&wq->lock, flags);
-	for (i = 0; i < wq->depth; i++) {
-		wq->slots[i].next = i + 1;
-		wq->slots[i].busy = false;
-	}
-	wq->first_free = 0;
+	bitmap_zero(wq->busy, wq->depth);
 	wq->pc = 0;
 	wq->generation++;
 	spin_unlock_irqrestore(&wq->lock, flags);
 }
 
-static int efa_wq_init(struct efa_wq *wq, u16 depth, u16 entries, u16 seed)
+static int efa_wq_init(struct efa_wq *wq, u16 depth, u16 entries)
 {
 	spin_lock_init(&wq->lock);
 	wq->depth = depth;
 	wq->mask = entries - 1;
-	wq->generation = seed;
-	wq->slots = kvcalloc(max_t(u16, depth, 1), sizeof(*wq->slots),
-			     GFP_KERNEL);
-	if (!wq->slots)
-		return -ENOMEM;
-	efa_wq_reset(wq);
-	return 0;
+	/* not what a QP of the same number had before */
+	wq->generation = get_random_u32();
+	wq->busy = bitmap_zalloc(max_t(u16, depth, 1), GFP_KERNEL);
+	wq->wr_id = kvcalloc(max_t(u16, depth, 1), sizeof(u64), GFP_KERNEL);
+	return wq->busy && wq->wr_id ? 0 : -ENOMEM;
+}
+
+static void efa_wq_exit(struct efa_wq *wq)
+{
+	bitmap_free(wq->busy);
+	kvfree(wq->wr_id);
 }
 
 static int efa_wq_take(struct efa_wq *wq, u64 wr_id, u16 *id)
 {
-	struct efa_slot *slot = &wq->slots[wq->first_free];
+	unsigned long slot = find_first_zero_bit(wq->busy, wq->depth);
 
-	if (wq->first_free == wq->depth)
+	if (slot >= wq->depth)
 		return -ENOMEM;
-	*id = efa_slot_id(wq, wq->first_free);
-	wq->first_free = slot->next;
-	slot->wr_id = wr_id;
-	slot->busy = true;
+	set_bit(slot, wq->busy);
+	wq->wr_id[slot] = wr_id;
+	*id = efa_slot_id(wq, slot);
 	return 0;
 }
 
 /* Is @id one that the device has? Then it has it no more. */
 static bool efa_wq_give(struct efa_wq *wq, u16 id, u64 *wr_id)
 {
-	u16 which = id & (roundup_pow_of_two(max_t(u16, wq->depth, 1)) - 1);
-	struct efa_slot *slot = &wq->slots[which];
-	bool found = false;
+	u16 slot = id & (BIT(order_base_2(wq->depth)) - 1);
 
-	spin_lock(&wq->lock);
-	if (which < wq->depth && slot->busy && efa_slot_id(wq, which) == id) {
-		*wr_id = slot->wr_id;
-		slot->busy = false;
-		slot->next = wq->first_free;
-		wq->first_free = which;
-		found = true;
-	}
-	spin_unlock(&wq->lock);
-	return found;
+	if (slot >= wq->depth || !test_bit(slot, wq->busy) ||
+	    efa_slot_id(wq, slot) != id)
+		return false;
+	*wr_id = wq->wr_id[slot];
+	clear_bit_unlock(slot, wq->busy);
+	return true;
 }
 
 int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
@@ -109,22 +101,16 @@ int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
 
 int efa_kernel_qp_init(struct efa_qp *qp, const struct efa_abi_create_qp *cmd)
 {
-	static atomic_t seed;
-	int err;
+	int err = efa_wq_init(&qp->sq, qp->cap.max_send_wr,
+			      cmd->sq_ring_size / sizeof(struct efa_tx_wqe));
 
-	err = efa_wq_init(&qp->sq, qp->cap.max_send_wr,
-			  cmd->sq_ring_size / sizeof(struct efa_tx_wqe),
-			  atomic_inc_return(&seed));
 	return err ?: efa_wq_init(&qp->rq, qp->cap.max_recv_wr,
 				  cmd->rq_ring_size /
-					sizeof(struct efa_rx_desc),
-				  atomic_read(&seed));
+				  sizeof(struct efa_rx_desc));
 }
 
 void efa_kernel_qp_reset(struct efa_qp *qp)
 {
-	if (!qp->rq.slots)
-		return;		/* a process's */
 	efa_wq_reset(&qp->sq);
 	efa_wq_reset(&qp->rq);
 }
@@ -132,10 +118,9 @@ void efa_kernel_qp_reset(struct efa_qp *qp)
 void efa_kernel_qp_exit(struct efa_qp *qp)
 {
 	/* who polls may have found it yet */
-	if (qp->sq.slots)
-		synchronize_rcu();
-	kvfree(qp->sq.slots);
-	kvfree(qp->rq.slots);
+	synchronize_rcu();
+	efa_wq_exit(&qp->sq);
+	efa_wq_exit(&qp->rq);
 }
 
 /* ---- send ---- */
@@ -339,25 +324,27 @@ int efa_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 
 /* ---- completions ---- */
 
+/* By the device's status. */
 static const enum ib_wc_status efa_wc_status[] = {
-	[EFA_COMP_OK]				= IB_WC_SUCCESS,
-	[EFA_COMP_FLUSHED]			= IB_WC_WR_FLUSH_ERR,
-	[EFA_COMP_LOCAL_QP_INTERNAL_ERROR]	= IB_WC_LOC_QP_OP_ERR,
-	[EFA_COMP_LOCAL_UNSUPPORTED_OP]		= IB_WC_LOC_QP_OP_ERR,
-	[EFA_COMP_LOCAL_INVALID_AH]		= IB_WC_LOC_QP_OP_ERR,
-	[EFA_COMP_LOCAL_INVALID_LKEY]		= IB_WC_LOC_PROT_ERR,
-	[EFA_COMP_LOCAL_BAD_LENGTH]		= IB_WC_LOC_LEN_ERR,
-	[EFA_COMP_REMOTE_BAD_ADDRESS]		= IB_WC_REM_ACCESS_ERR,
-	[EFA_COMP_REMOTE_ABORT]			= IB_WC_REM_ABORT_ERR,
-	[EFA_COMP_REMOTE_BAD_DEST_QPN]		= IB_WC_REM_INV_RD_REQ_ERR,
-	[EFA_COMP_REMOTE_RNR]			= IB_WC_RNR_RETRY_EXC_ERR,
-	[EFA_COMP_REMOTE_BAD_LENGTH]		= IB_WC_REM_INV_REQ_ERR,
-	[EFA_COMP_REMOTE_BAD_STATUS]		= IB_WC_BAD_RESP_ERR,
-	[EFA_COMP_LOCAL_UNRESP_REMOTE]		= IB_WC_RESP_TIMEOUT_ERR,
-	[EFA_COMP_REMOTE_UNKNOWN_PEER]		= IB_WC_REM_OP_ERR,
-	[EFA_COMP_LOCAL_UNREACH_REMOTE]		= IB_WC_RESP_TIMEOUT_ERR,
-	[16 ... 17]				= IB_WC_GENERAL_ERR,
-	[EFA_COMP_REMOTE_FEATURE_MISMATCH]	= IB_WC_REM_INV_REQ_ERR,
+	IB_WC_SUCCESS,			/* OK */
+	IB_WC_WR_FLUSH_ERR,		/* FLUSHED */
+	IB_WC_LOC_QP_OP_ERR,		/* LOCAL_ERROR_QP_INTERNAL_ERROR */
+	IB_WC_LOC_QP_OP_ERR,		/* LOCAL_ERROR_UNSUPPORTED_OP */
+	IB_WC_LOC_QP_OP_ERR,		/* LOCAL_ERROR_INVALID_AH */
+	IB_WC_LOC_PROT_ERR,		/* LOCAL_ERROR_INVALID_LKEY */
+	IB_WC_LOC_LEN_ERR,		/* LOCAL_ERROR_BAD_LENGTH */
+	IB_WC_REM_ACCESS_ERR,		/* REMOTE_ERROR_BAD_ADDRESS */
+	IB_WC_REM_ABORT_ERR,		/* REMOTE_ERROR_ABORT */
+	IB_WC_REM_INV_RD_REQ_ERR,	/* REMOTE_ERROR_BAD_DEST_QPN */
+	IB_WC_RNR_RETRY_EXC_ERR,	/* REMOTE_ERROR_RNR */
+	IB_WC_REM_INV_REQ_ERR,		/* REMOTE_ERROR_BAD_LENGTH */
+	IB_WC_BAD_RESP_ERR,		/* REMOTE_ERROR_BAD_STATUS */
+	IB_WC_RESP_TIMEOUT_ERR,		/* LOCAL_ERROR_UNRESP_REMOTE */
+	IB_WC_REM_OP_ERR,		/* REMOTE_ERROR_UNKNOWN_PEER */
+	IB_WC_RESP_TIMEOUT_ERR,		/* LOCAL_ERROR_UNREACH_REMOTE */
+	IB_WC_GENERAL_ERR,
+	IB_WC_GENERAL_ERR,
+	IB_WC_REM_INV_REQ_ERR,		/* REMOTE_ERROR_FEATURE_MISMATCH */
 };
 
 /* The next completion of any of the rings; only @take moves on. */

@@ -346,7 +346,12 @@ static void efa_take_down(struct efa_dev *dev)
 	up_write(&dev->life_lock);
 }
 
-/* ---- probe, in layers: each undoes what it did if what is above fails ---- */
+/* ---- probe ---- */
+
+/*
+ * In layers: each undoes what it did if what is above fails.
+ * Memory that it was told of is managed: it goes when all this is over.
+ */
 
 static int efa_probe_objects(struct efa_dev *dev)
 {
@@ -357,7 +362,7 @@ static int efa_probe_objects(struct efa_dev *dev)
 		return err;
 	err = efa_request_irqs(dev);
 	if (err)
-		goto free_eqs;
+		return err;
 	err = efa_announce(dev);
 	if (err)
 		goto free_irqs;
@@ -373,8 +378,6 @@ destroy_eqs:
 	efa_eqs_destroy(dev);
 free_irqs:
 	efa_free_irqs(dev, dev->num_eqs);
-free_eqs:
-	efa_eqs_free(dev);
 	return err;
 }
 
@@ -388,10 +391,10 @@ static int efa_probe_queues(struct efa_dev *dev)
 		return err;
 	err = efa_aenq_init(dev);
 	if (err)
-		goto exit_admin;
+		return err;
 	err = request_irq(irq, efa_mgmt_irq, 0, EFA_DRV_NAME "-mgmt", dev);
 	if (err)
-		goto exit_aenq;
+		return err;
 	err = efa_admin_start(dev);
 	if (err)
 		goto free_irq;
@@ -413,10 +416,6 @@ reset:
 free_irq:
 	free_irq(irq, dev);
 	cancel_work_sync(&dev->recovery);
-exit_aenq:
-	efa_aenq_exit(dev);
-exit_admin:
-	efa_admin_exit(dev);
 	return err;
 }
 
@@ -429,23 +428,17 @@ static int efa_probe_device(struct efa_dev *dev)
 		return err;
 	err = efa_device_reset(dev, EFA_RESET_NORMAL);
 	if (err)
-		goto exit_regs;
+		return err;
 	err = efa_check_versions(dev);
 	if (!err)
 		err = efa_set_dma_mask(dev);
 	if (!err)
 		err = efa_alloc_vectors(dev);
 	if (err)
-		goto exit_regs;
+		return err;
 	err = efa_probe_queues(dev);
 	if (err)
-		goto free_vectors;
-	return 0;
-
-free_vectors:
-	pci_free_irq_vectors(dev->pdev);
-exit_regs:
-	efa_regs_exit(dev);
+		pci_free_irq_vectors(dev->pdev);
 	return err;
 }
 
@@ -532,13 +525,9 @@ static void efa_remove(struct pci_dev *pdev)
 	if (present)
 		efa_device_reset(dev, EFA_RESET_NORMAL);
 	efa_free_irqs(dev, dev->num_eqs);
-	efa_eqs_free(dev);
 	free_irq(pci_irq_vector(pdev, 0), dev);
 	cancel_work_sync(&dev->recovery);
-	efa_aenq_exit(dev);
-	efa_admin_exit(dev);
 	pci_free_irq_vectors(pdev);
-	efa_regs_exit(dev);
 	efa_dev_free(dev);
 	pci_clear_master(pdev);
 	pci_release_mem_regions(pdev);

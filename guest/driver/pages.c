@@ -115,11 +115,19 @@ int efa_reg(struct efa_dev *dev, unsigned int life,
 	    const struct efa_reg_mr_cmd *req, u8 flags,
 	    struct efa_reg_mr_resp *resp)
 {
+	const struct efa_cmd cmd = {
+		.opcode = EFA_ADMIN_REG_MR,
+		.flags = flags,
+		.req = req,
+		.req_len = sizeof(*req),
+		.resp = resp,
+		.resp_len = sizeof(*resp),
+	};
 	int err = efa_life_enter(dev, life);
 
 	if (err)
 		return err;
-	err = efa_cmd_reg_mr(dev, req, flags, resp);
+	err = efa_admin_exec(dev, &cmd);
 	efa_life_leave(dev);
 	efa_settle(dev, err);
 	return err;

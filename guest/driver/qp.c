@@ -136,7 +136,8 @@ static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 static void efa_qp_release(struct efa_dev *dev, struct efa_qp *qp)
 {
 	xa_cmpxchg(&dev->qps, qp->ibqp.qp_num, qp, NULL, GFP_KERNEL);
-	efa_kernel_qp_exit(qp);
+	if (!qp->ibqp.uobject)
+		efa_kernel_qp_exit(qp);
 	efa_window_close(&qp->rq_db);
 	efa_window_close(&qp->llq);
 	efa_window_close(&qp->sq_db);
@@ -305,7 +306,7 @@ int efa_modify_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 	err = efa_exec(dev, EFA_ADMIN_MODIFY_QP, &req, sizeof(req), NULL, 0);
 	if (!err)
 		WRITE_ONCE(qp->state, to);
-	if (!err && to == IB_QPS_RESET)
+	if (!err && to == IB_QPS_RESET && !ibqp->uobject)
 		efa_kernel_qp_reset(qp);
 	efa_life_leave(dev);
 	return err;

@@ -42,26 +42,17 @@ int efa_regs_init(struct efa_dev *dev)
 
 	mutex_init(&regs->lock);
 	regs->timeout_us = EFA_REG_READ_TIMEOUT_US;
-	regs->base = pci_ioremap_bar(dev->pdev, EFA_REG_BAR);
+	regs->base = devm_ioremap(&dev->pdev->dev,
+				  pci_resource_start(dev->pdev, EFA_REG_BAR),
+				  pci_resource_len(dev->pdev, EFA_REG_BAR));
 	if (!regs->base)
 		return -EFAULT;
-	regs->resp = dma_alloc_coherent(&dev->pdev->dev, sizeof(*regs->resp),
-					&regs->resp_dma, GFP_KERNEL);
-	if (!regs->resp) {
-		iounmap(regs->base);
+	regs->resp = dmam_alloc_coherent(&dev->pdev->dev, sizeof(*regs->resp),
+					 &regs->resp_dma, GFP_KERNEL);
+	if (!regs->resp)
 		return -ENOMEM;
-	}
 	efa_regs_set_resp(dev);
 	return 0;
-}
-
-void efa_regs_exit(struct efa_dev *dev)
-{
-	struct efa_regs *regs = &dev->regs;
-
-	dma_free_coherent(&dev->pdev->dev, sizeof(*regs->resp), regs->resp,
-			  regs->resp_dma);
-	iounmap(regs->base);
 }
 
 int efa_reg_read(struct efa_dev *dev, enum efa_reg reg, u32 *value)
