@@ -347,22 +347,13 @@ static int efa_mmap_entry(struct ib_ucontext *ibucontext,
 {
 	size_t size = entry->rdma.npages * PAGE_SIZE;
 
-	switch (entry->kind) {
-	case EFA_MMAP_DB:
-		return rdma_user_mmap_io(ibucontext, vma,
-					 PHYS_PFN(entry->addr), size,
-					 pgprot_noncached(vma->vm_page_prot),
-					 &entry->rdma);
-	case EFA_MMAP_LLQ:
-		return rdma_user_mmap_io(ibucontext, vma,
-					 PHYS_PFN(entry->addr), size,
-					 pgprot_writecombine(vma->vm_page_prot),
-					 &entry->rdma);
-	case EFA_MMAP_RING:
+	if (entry->kind == EFA_MMAP_RING)
 		return efa_mmap_ring(vma, entry->addr, size);
-	default:
-		return -EINVAL;
-	}
+	return rdma_user_mmap_io(ibucontext, vma, PHYS_PFN(entry->addr), size,
+				 entry->kind == EFA_MMAP_DB ?
+				 pgprot_noncached(vma->vm_page_prot) :
+				 pgprot_writecombine(vma->vm_page_prot),
+				 &entry->rdma);
 }
 
 int efa_mmap(struct ib_ucontext *ibucontext, struct vm_area_struct *vma)

@@ -263,6 +263,7 @@ int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 
 static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 {
+	static const struct ib_sge none;
 	struct efa_rx_desc *ring = qp->rq_ring.cpu;
 	int i, num = max(wr->num_sge, 1);
 	struct efa_wq *rq = &qp->rq;
@@ -275,10 +276,9 @@ static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 	if (err)
 		return err;
 	for (i = 0; i < num; i++) {
-		struct efa_rx_desc *desc = &ring[rq->pc++ & rq->mask];
-		const struct ib_sge none = {};
 		const struct ib_sge *sge = wr->num_sge ? &wr->sg_list[i] :
 							 &none;
+		struct efa_rx_desc *desc = &ring[rq->pc++ & rq->mask];
 
 		desc->addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
 		desc->addr_hi = cpu_to_le32(upper_32_bits(sge->addr));

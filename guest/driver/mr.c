@@ -45,7 +45,6 @@ static int efa_register_umem(struct efa_dev *dev, struct efa_pd *pd,
 					 IB_ACCESS_REMOTE_WRITE),
 	};
 	unsigned long page_size;
-	int err;
 
 	page_size = ib_umem_find_best_pgsz(mr->umem,
 					   lower_32_bits(dev->caps.page_size_cap),
@@ -53,22 +52,32 @@ static int efa_register_umem(struct efa_dev *dev, struct efa_pd *pd,
 	if (!page_size)
 		return -EOPNOTSUPP;
 	req.flags = ilog2(page_size);
-	mr->life = pd->life;
-	err = efa_reg_pages(dev, mr->life, mr->umem, page_size, &req,
-			    &mr->key);
-	if (err)
-		return err;
-	mr->ibmr.lkey = le32_to_cpu(mr->key.l_key);
-	mr->ibmr.rkey = le32_to_cpu(mr->key.r_key);
 	mr->ibmr.length = length;
-	return 0;
+	return efa_reg_pages(dev, mr->life, mr->umem, page_size, &req,
+			     &mr->key);
 }
 
-/* With the memory @umem, which is released if it comes to nothing. */
+/* All memory, at its DMA addresses, for the kernel. */
+static int efa_register_all(struct efa_dev *dev, struct efa_pd *pd,
+			    struct efa_mr *mr, int access)
+{
+	const struct efa_reg_mr_cmd req = {
+		.pd = cpu_to_le16(pd->pdn),
+		.mr_length = cpu_to_le64(dma_get_mask(&dev->pdev->dev) + 1 ?:
+					 U64_MAX),
+		.flags = EFA_REG_MR_PHYSICAL,
+		.permissions = access & IB_ACCESS_LOCAL_WRITE,
+	};
+
+	return efa_reg(dev, mr->life, &req, 0, &mr->key);
+}
+
+/* With the memory @umem, which goes if it comes to nothing; NULL: all. */
 static struct ib_mr *efa_mr_new(struct ib_pd *ibpd, struct ib_umem *umem,
 				u64 length, u64 iova, int access)
 {
 	struct efa_dev *dev = to_edev(ibpd->device);
+	struct efa_pd *pd = to_epd(ibpd);
 	struct efa_mr *mr = NULL;
 	int err;
 
@@ -81,9 +90,15 @@ static struct ib_mr *efa_mr_new(struct ib_pd *ibpd, struct ib_umem *umem,
 	if (!mr)
 		goto release;
 	mr->umem = umem;
-	err = efa_register_umem(dev, to_epd(ibpd), mr, length, iova, access);
+	mr->life = pd->life;
+	if (umem)
+		err = efa_register_umem(dev, pd, mr, length, iova, access);
+	else
+		err = efa_register_all(dev, pd, mr, access);
 	if (err)
 		goto release;
+	mr->ibmr.lkey = le32_to_cpu(mr->key.l_key);
+	mr->ibmr.rkey = le32_to_cpu(mr->key.r_key);
 	return &mr->ibmr;
 
 release:
@@ -141,36 +156,10 @@ struct ib_mr *efa_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
 
 struct ib_mr *efa_get_dma_mr(struct ib_pd *ibpd, int access)
 {
-	struct efa_dev *dev = to_edev(ibpd->device);
-	struct efa_pd *pd = to_epd(ibpd);
-	const struct efa_reg_mr_cmd req = {
-		.pd = cpu_to_le16(pd->pdn),
-		.mr_length = cpu_to_le64(dma_get_mask(&dev->pdev->dev) + 1 ?:
-					 U64_MAX),
-		.flags = EFA_REG_MR_PHYSICAL,
-		.permissions = access & IB_ACCESS_LOCAL_WRITE,
-	};
-	struct efa_mr *mr;
-	int err = -EOPNOTSUPP;
-
 	/* nobody else is to reach all memory */
 	if (access & ~IB_ACCESS_OPTIONAL & ~IB_ACCESS_LOCAL_WRITE)
-		goto fail;
-	err = -ENOMEM;
-	mr = kzalloc(sizeof(*mr), GFP_KERNEL);
-	if (!mr)
-		goto fail;
-	mr->life = pd->life;
-	err = efa_reg(dev, mr->life, &req, 0, &mr->key);
-	if (!err) {
-		mr->ibmr.lkey = le32_to_cpu(mr->key.l_key);
-		mr->ibmr.rkey = le32_to_cpu(mr->key.r_key);
-		return &mr->ibmr;
-	}
-	kfree(mr);
-fail:
-	efa_count(dev, EFA_REG_MR_ERR);
-	return ERR_PTR(err);
+		return ERR_PTR(-EOPNOTSUPP);
+	return efa_mr_new(ibpd, NULL, 0, 0, access);
 }
 
 int efa_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)

@@ -60,15 +60,17 @@ static int efa_list_alloc(struct efa_page_list *list, unsigned int pages)
 	return 0;
 }
 
+/* Into the list, or into the command if there is none. */
 static void efa_list_fill(struct efa_page_list *list, struct ib_umem *umem,
-			  unsigned long page_size)
+			  unsigned long page_size, struct efa_reg_mr_cmd *req)
 {
 	struct ib_block_iter iter;
 	unsigned int i = 0;
 	__le64 *addr;
 
 	rdma_umem_for_each_dma_block(umem, &iter, page_size) {
-		addr = list->page[i / EFA_PTRS_PER_PAGE].cpu;
+		addr = list->num ? list->page[i / EFA_PTRS_PER_PAGE].cpu :
+				   req->pbl.pages;
 		addr[i % EFA_PTRS_PER_PAGE] =
 			cpu_to_le64(rdma_block_iter_dma_address(&iter));
 		i++;
@@ -133,41 +135,28 @@ int efa_reg(struct efa_dev *dev, unsigned int life,
 	return err;
 }
 
-static int efa_reg_inline(struct efa_dev *dev, unsigned int life,
-			  struct ib_umem *umem, unsigned long page_size,
-			  struct efa_reg_mr_cmd *req,
-			  struct efa_reg_mr_resp *resp)
-{
-	struct ib_block_iter iter;
-	unsigned int i = 0;
-
-	rdma_umem_for_each_dma_block(umem, &iter, page_size)
-		req->pbl.pages[i++] =
-			cpu_to_le64(rdma_block_iter_dma_address(&iter));
-	return efa_reg(dev, life, req, 0, resp);
-}
-
 int efa_reg_pages(struct efa_dev *dev, unsigned int life,
 		  struct ib_umem *umem, unsigned long page_size,
 		  struct efa_reg_mr_cmd *req, struct efa_reg_mr_resp *resp)
 {
 	unsigned int pages = ib_umem_num_dma_blocks(umem, page_size);
 	struct efa_page_list list = { .dev = dev };
-	u8 flags = EFA_AQ_CTRL_DATA;
+	u8 flags = 0;
 	int err;
 
 	req->page_num = cpu_to_le32(pages);
-	if (pages <= EFA_INLINE_PAGES)
-		return efa_reg_inline(dev, life, umem, page_size, req, resp);
-	err = efa_list_alloc(&list, pages);
-	if (err)
-		return err;
-	efa_list_fill(&list, umem, page_size);
+	if (pages > EFA_INLINE_PAGES) {
+		err = efa_list_alloc(&list, pages);
+		if (err)
+			return err;
+		flags = EFA_AQ_CTRL_DATA;
+	}
+	efa_list_fill(&list, umem, page_size, req);
 	if (list.num_chunks) {
 		efa_list_chain(&list);
 		flags |= EFA_AQ_CTRL_INDIRECT;
 		req->pbl.list = efa_chunk_ref(&list, 0);
-	} else {
+	} else if (list.num) {
 		req->pbl.list = efa_list_ref(list.page, pages * sizeof(__le64));
 	}
 	err = efa_reg(dev, life, req, flags, resp);

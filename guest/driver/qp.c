@@ -63,7 +63,7 @@ static int efa_ask_for_qp(struct efa_dev *dev, struct efa_qp *qp,
 	struct efa_create_qp_cmd req = {
 		.pd = cpu_to_le16(to_epd(qp->ibqp.pd)->pdn),
 		.qp_type = attr->qp_type == IB_QPT_UD ? EFA_QP_UD : EFA_QP_SRD,
-		.rq_base_addr = cpu_to_le64(qp->rq_ring.cpu ? qp->rq_ring.dma : 0),
+		.rq_base_addr = cpu_to_le64(qp->rq_ring.dma),
 		.send_cq_idx = cpu_to_le32(to_ecq(attr->send_cq)->idx),
 		.recv_cq_idx = cpu_to_le32(to_ecq(attr->recv_cq)->idx),
 		.send_queue_ring_size = cpu_to_le32(cmd->sq_ring_size),
@@ -100,15 +100,17 @@ static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
 	err = efa_window_open(dev, &qp->sq_db, qp->uctx, EFA_MMAP_DB, sq_db,
 			      sizeof(u32), &resp->sq_db_mmap_key);
 	if (!err)
-		err = efa_window_open(dev, &qp->llq, qp->uctx, EFA_MMAP_LLQ, llq,
-				      sq_ring_size, &resp->llq_desc_mmap_key);
+		err = efa_window_open(dev, &qp->llq, qp->uctx, EFA_MMAP_LLQ,
+				      llq, sq_ring_size,
+				      &resp->llq_desc_mmap_key);
 	if (err || !qp->rq_ring.cpu)
 		return err;
 	resp->rq_db_offset = offset_in_page(rq_db);
 	resp->rq_mmap_size = qp->rq_ring.size;
 	err = efa_window_open(dev, &qp->rq_db, qp->uctx, EFA_MMAP_DB, rq_db,
 			      sizeof(u32), &resp->rq_db_mmap_key);
-	return err ?: efa_ring_share(&qp->rq_ring, qp->uctx, &resp->rq_mmap_key);
+	return err ?: efa_ring_share(&qp->rq_ring, qp->uctx,
+				     &resp->rq_mmap_key);
 }
 
 static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
