@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from efa_emu import guest, kernel
+from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 2, "driver": "efa-emu", "generation": 3, "device": "admin-timeout-ms=500"}
 SOURCE = Path(__file__).with_name("kverbs")
@@ -73,7 +74,7 @@ def check_clean(env, on=None):
 def test_pingpong(env):
     """Thousands of messages, UD and SRD, each byte as it should be; completions by interrupt."""
     for options in ({"type": "ud"}, {"type": "srd"}, {"type": "srd", "size": 4096, "poll": "workqueue"},
-                    {"type": "ud", "size": 20, "by_inline": "y"}, {"type": "srd", "size": 32, "by_inline": "y"}):
+                    {"type": "srd", "poll": "handler"}, {"type": "ud", "size": 20, "by_inline": "y"}, {"type": "srd", "size": 32, "by_inline": "y"}):
         with loaded(env, rounds=2000, **options):
             assert run(env, "pingpong") == "ok: 2000 rounds"
             assert run(env, "pingpong") == "ok: 2000 rounds"
@@ -115,8 +116,8 @@ def test_drain(env):
     """A queue pair in the error state flushes what was posted; after a reset it works again."""
     for options in ({"type": "srd"}, {"type": "ud", "poll": "direct", "server": {"poll": "softirq"}}):
         with loaded(env, **options):
-            for _ in range(3):
-                assert run(env, "drain") == "16 flushed"
+            for what, end in (("drain", "16 flushed"), ("receives", "16 more, then -12, 32 flushed")) * 2:
+                assert run(env, what) == end
                 assert run(env, "pingpong") == "ok: 1000 rounds"
     check_clean(env)
 
@@ -149,6 +150,22 @@ def test_recovery(env):
     with loaded(env, type="srd", rounds=2000):
         assert run(env, "pingpong") == "ok: 2000 rounds"
     check_clean(env)
+
+
+@full
+@timeout(600)
+def test_other_kernels(env):
+    """The oldest kernel and the newest."""
+    for suite in ("bookworm", "trixie-backports"):
+        cluster = env.up(suite, n=2, generation=2, driver="efa-emu",
+                         **({"suite": suite} if suite == "bookworm" else {"kernel_suite": suite}))
+        for options in ({"type": "ud"}, {"type": "srd", "poll": "workqueue"}):
+            with loaded(env, cluster, (suite, guest.DEFAULT_FLAVOUR), rounds=2000, **options):
+                assert run(env, "pingpong", cluster) == "ok: 2000 rounds"
+                assert run(env, "drain", cluster) == "16 flushed"
+                check_server(env, cluster)
+        check_clean(env, cluster)
+        cluster.down()
 
 
 def test_unload(env):

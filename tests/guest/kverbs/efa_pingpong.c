@@ -24,7 +24,7 @@ module_param(type, charp, 0444);
 MODULE_PARM_DESC(type, "ud or srd");
 static char *poll = "softirq";
 module_param(poll, charp, 0444);
-MODULE_PARM_DESC(poll, "softirq, workqueue, or direct: by whoever writes to run");
+MODULE_PARM_DESC(poll, "softirq, workqueue, handler: in the interrupt, or direct: by whoever writes to run");
 static unsigned int size = 64;
 module_param(size, uint, 0444);
 MODULE_PARM_DESC(size, "bytes of a message");
@@ -237,7 +237,7 @@ static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 
 static bool polls_itself(void)
 {
-	return pp->cq->poll_ctx == IB_POLL_DIRECT;
+	return !strcmp(poll, "direct");
 }
 
 /* Until finish(), but not for ever. */
@@ -391,12 +391,28 @@ static int run_drain(void)
 	return err ?: connect();
 }
 
+/* As many as there is room for. */
+static int run_receives(void)
+{
+	int err, posted = 0;
+
+	while (!(err = post_recv(&pp->recv[0])))
+		posted++;
+	ib_drain_qp(pp->qp);
+	scnprintf(result, sizeof(result), "%d more, then %d, %u flushed",
+		  posted, err, pp->completions);
+	err = modify(IB_QPS_RESET);
+	return err ?: connect();
+}
+
 static int run(const char *what)
 {
 	if (!strcmp(what, "pingpong"))
 		return run_pingpong();
 	if (!strcmp(what, "full"))
 		return run_full();
+	if (!strcmp(what, "receives"))
+		return run_receives();
 	if (!strcmp(what, "drain"))
 		return run_drain();
 	if (!strcmp(what, "opcode") || !strcmp(what, "unsignaled") ||
@@ -520,7 +536,9 @@ static void destroy(void)
 		ib_destroy_qp(pp->qp);
 	if (!IS_ERR_OR_NULL(pp->ah))
 		rdma_destroy_ah(pp->ah, RDMA_DESTROY_AH_SLEEPABLE);
-	if (!IS_ERR_OR_NULL(pp->cq))
+	if (!IS_ERR_OR_NULL(pp->cq) && !strcmp(poll, "handler"))
+		ib_destroy_cq(pp->cq);
+	else if (!IS_ERR_OR_NULL(pp->cq))
 		ib_free_cq(pp->cq);
 	if (!IS_ERR_OR_NULL(pp->pd))
 		ib_dealloc_pd(pp->pd);
@@ -529,6 +547,37 @@ static void destroy(void)
 		free_buffer(&pp->recv[i], DMA_FROM_DEVICE);
 	kfree(pp);
 	pp = NULL;
+}
+
+/* A user that has its own idea of how to poll. */
+static void on_completion(struct ib_cq *cq, void *context)
+{
+	struct ib_wc wc;
+
+	do {
+		while (ib_poll_cq(cq, 1, &wc) > 0)
+			wc.wr_cqe->done(cq, &wc);
+	} while (ib_req_notify_cq(cq, IB_CQ_NEXT_COMP |
+				      IB_CQ_REPORT_MISSED_EVENTS) > 0);
+}
+
+static struct ib_cq *make_cq(void)
+{
+	/* not a power of two: the driver has to see to that */
+	const struct ib_cq_init_attr attr = { .cqe = 2 * DEPTH + 3 };
+	struct ib_cq *cq;
+
+	if (polls_itself())
+		return ib_alloc_cq(pp->dev, NULL, attr.cqe, 0, IB_POLL_DIRECT);
+	if (!strcmp(poll, "softirq"))
+		return ib_alloc_cq(pp->dev, NULL, attr.cqe, 0, IB_POLL_SOFTIRQ);
+	if (!strcmp(poll, "workqueue"))
+		return ib_alloc_cq(pp->dev, NULL, attr.cqe, 0,
+				   IB_POLL_WORKQUEUE);
+	cq = ib_create_cq(pp->dev, on_completion, NULL, NULL, &attr);
+	if (!IS_ERR(cq))
+		ib_req_notify_cq(cq, IB_CQ_NEXT_COMP);
+	return cq;
 }
 
 static int make_queues(void)
@@ -545,17 +594,11 @@ static int make_queues(void)
 		.sq_sig_type = IB_SIGNAL_REQ_WR,
 		.qp_type = strcmp(type, "ud") ? IB_QPT_DRIVER : IB_QPT_UD,
 	};
-	enum ib_poll_context context = IB_POLL_SOFTIRQ;
 
-	if (!strcmp(poll, "workqueue"))
-		context = IB_POLL_WORKQUEUE;
-	if (!strcmp(poll, "direct"))
-		context = IB_POLL_DIRECT;
 	pp->pd = ib_alloc_pd(pp->dev, 0);
 	if (IS_ERR(pp->pd))
 		return PTR_ERR(pp->pd);
-	/* not a power of two: the driver has to see to that */
-	pp->cq = ib_alloc_cq(pp->dev, NULL, 2 * DEPTH + 3, 0, context);
+	pp->cq = make_cq();
 	if (IS_ERR(pp->cq))
 		return PTR_ERR(pp->cq);
 	attr.send_cq = pp->cq;
