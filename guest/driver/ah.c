@@ -13,7 +13,9 @@ int efa_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *attr,
 	struct efa_dev *dev = to_edev(ibah->device);
 	struct efa_pd *pd = to_epd(ibah->pd);
 	struct efa_ah *ah = to_eah(ibah);
+	struct efa_create_ah_cmd req = { .pd = cpu_to_le16(pd->pdn) };
 	struct efa_abi_create_ah_resp resp = {};
+	struct efa_id got;
 	int err;
 
 	/* a command sleeps until it is answered */
@@ -27,11 +29,14 @@ int efa_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *attr,
 	ah->life = pd->life;
 	err = efa_life_enter(dev, ah->life);
 	if (!err) {
-		err = efa_cmd_create_ah(dev, pd->pdn,
-					attr->ah_attr->grh.dgid.raw, &ah->ahn);
+		memcpy(req.dest_addr, attr->ah_attr->grh.dgid.raw,
+		       sizeof(req.dest_addr));
+		err = efa_exec(dev, EFA_ADMIN_CREATE_AH, &req, sizeof(req),
+			       &got, sizeof(got));
 		efa_life_leave(dev);
 	}
 	if (!err) {
+		ah->ahn = le16_to_cpu(got.id);
 		resp.efa_address_handle = ah->ahn;
 		err = efa_copy_resp(udata, &resp, sizeof(resp));
 		if (err)

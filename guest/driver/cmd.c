@@ -267,37 +267,3 @@ int efa_cmd_undo(struct efa_dev *dev, enum efa_admin_opcode opcode, u32 handle)
 		efa_schedule_recovery(dev);
 	return err;
 }
-
-int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn)
-{
-	struct efa_create_ah_cmd req = { .pd = cpu_to_le16(pdn) };
-	struct efa_id resp;
-	int err;
-
-	memcpy(req.dest_addr, gid, sizeof(req.dest_addr));
-	err = efa_exec(dev, EFA_ADMIN_CREATE_AH, &req, sizeof(req), &resp,
-		       sizeof(resp));
-	if (!err)
-		*ahn = le16_to_cpu(resp.id);
-	return err;
-}
-
-int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq)
-{
-	const struct efa_create_eq_cmd req = {
-		.depth = cpu_to_le16(dev->caps.max_eq_depth),
-		.msix_vec = eq->vector,
-		.caps = EFA_EQ_ENTRY_WORDS,
-		.ba_low = cpu_to_le32(lower_32_bits(eq->dma)),
-		.ba_high = cpu_to_le32(upper_32_bits(eq->dma)),
-		.event_bitmask = cpu_to_le32(EFA_EQ_COMPLETION_EVENTS),
-	};
-	struct efa_id resp;
-	int err;
-
-	err = efa_exec(dev, EFA_ADMIN_CREATE_EQ, &req, sizeof(req), &resp,
-		       sizeof(resp));
-	if (!err)
-		eq->eqn = le16_to_cpu(resp.id);
-	return err;
-}

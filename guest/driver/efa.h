@@ -349,8 +349,6 @@ int efa_cmd_free(struct efa_dev *dev, enum efa_admin_opcode opcode,
 /* That of one that nobody knows yet: if the device keeps it, it is reset. */
 int efa_cmd_undo(struct efa_dev *dev, enum efa_admin_opcode opcode,
 		 u32 handle);
-int efa_cmd_create_ah(struct efa_dev *dev, u16 pdn, const u8 *gid, u16 *ahn);
-int efa_cmd_create_eq(struct efa_dev *dev, struct efa_eq *eq);
 
 /* ---- main.c ---- */
 /* Something is wrong with the device: begin a new life of it. */

@@ -116,6 +116,26 @@ static void efa_eq_arm(struct efa_eq *eq)
 		      FIELD_PREP(EFA_EQ_DB_EQN, eq->eqn) | EFA_EQ_DB_ARM);
 }
 
+static int efa_eq_create(struct efa_dev *dev, struct efa_eq *eq)
+{
+	const struct efa_create_eq_cmd req = {
+		.depth = cpu_to_le16(dev->caps.max_eq_depth),
+		.msix_vec = eq->vector,
+		.caps = EFA_EQ_ENTRY_WORDS,
+		.ba_low = cpu_to_le32(lower_32_bits(eq->dma)),
+		.ba_high = cpu_to_le32(upper_32_bits(eq->dma)),
+		.event_bitmask = cpu_to_le32(EFA_EQ_COMPLETION_EVENTS),
+	};
+	struct efa_id resp;
+	int err;
+
+	err = efa_exec(dev, EFA_ADMIN_CREATE_EQ, &req, sizeof(req), &resp,
+		       sizeof(resp));
+	if (!err)
+		eq->eqn = le16_to_cpu(resp.id);
+	return err;
+}
+
 /* In each life of the device: its numbers may be others than before. */
 int efa_eqs_create(struct efa_dev *dev)
 {
@@ -127,7 +147,7 @@ int efa_eqs_create(struct efa_dev *dev)
 
 		memset(eq->ring, 0, eq->size);
 		eq->count = 0;
-		err = efa_cmd_create_eq(dev, eq);
+		err = efa_eq_create(dev, eq);
 		if (err) {
 			efa_eqs_destroy(dev);
 			return err;

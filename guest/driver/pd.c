@@ -9,13 +9,15 @@ int efa_alloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 	struct efa_dev *dev = to_edev(ibpd->device);
 	struct efa_pd *pd = to_epd(ibpd);
 	struct efa_abi_alloc_pd_resp resp = {};
+	struct efa_ucontext *uctx = NULL;
 	int err;
 
+	if (udata)
+		uctx = rdma_udata_to_drv_context(udata, struct efa_ucontext,
+						 ibucontext);
 	err = efa_no_req(udata);
 	if (!err)
-		err = efa_new_enter(dev, udata ? rdma_udata_to_drv_context(
-				    udata, struct efa_ucontext, ibucontext) :
-				    NULL, &pd->life);
+		err = efa_new_enter(dev, uctx, &pd->life);
 	if (err)
 		goto out;
 	err = efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_PD, &pd->pdn);
