@@ -13,6 +13,7 @@ SOURCE = Path(__file__).with_name("kverbs")
 MODULE = "efa_pingpong.ko"
 FILES = "/sys/module/efa_pingpong/parameters"
 NOTHING = "efa_0: pd 0 cq 0 qp 0 cm_id 0 mr 0 ctx 0"
+DEVICES = "/sys/bus/pci/drivers/efa_emu/0*"
 SELF_TEST = "ib_send_lat -c SRD -x 0 -n 100 & until grep -q ':4853 ' /proc/net/tcp*; do sleep 0.01; done; " \
             "ib_send_lat -c SRD -x 0 -n 100 localhost && wait"
 LOAD_DRIVER = "insmod /usr/lib/efa/driver/efa_emu.ko"
@@ -127,7 +128,7 @@ def test_recovery(env):
     with loaded(env, type="srd", rounds=100000000):
         env.exec(0, f"""
             set -e
-            address=$(basename /sys/bus/pci/drivers/efa_emu/0*)
+            address=$(basename {DEVICES})
             echo pingpong >{FILES}/run 2>/tmp/error & runs=$!
             sent() {{ cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }}
             before=$(sent)
@@ -188,3 +189,23 @@ def test_unload(env):
         env.exec(0, f"echo 2000 >{FILES}/rounds")
         assert run(env, "pingpong") == "ok: 2000 rounds"
     check_clean(env)
+
+
+def test_unplug(env):
+    """The device is pulled out while the kernel uses it."""
+    cluster = env.up("unplug", **CLUSTER)
+    with loaded(env, cluster, type="srd", rounds=100000000):
+        env.exec(0, f"""
+            set -e
+            (echo pingpong >{FILES}/run || echo failed >/tmp/ended) >/dev/null 2>&1 &
+            sent() {{ cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }}
+            until [ $(sent) -gt 100 ]; do sleep 0.01; done
+        """, on=cluster)
+        cluster.qmp(0, "device_del", id="efa0")
+        said = env.exec(0, f"""
+            until [ -e /tmp/ended ] && ! ls {DEVICES} 2>/dev/null; do sleep 0.05; done
+            cat /tmp/ended {FILES}/result {FILES}/qpn
+        """, on=cluster).stdout.split("\n")
+        assert said[:3] == ["failed", "the device goes", "0"], said
+        log = env.exec(0, "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace' || true", on=cluster).stdout
+        assert not log, log
