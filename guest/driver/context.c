@@ -7,7 +7,11 @@
  * given to another while it may still have them mapped: the device promises
  * that, and bar_owner sees to it that it keeps the promise.
  */
+#include <linux/sched/mm.h>
 #include "efa.h"
+
+/* Offsets to mmap() from here on are of pages of a BAR, below of rings. */
+#define EFA_BAR_KEYS	((loff_t)SZ_4G)
 
 struct efa_mmap_entry {
 	struct rdma_user_mmap_entry rdma;
@@ -86,6 +90,7 @@ static int efa_open(struct efa_dev *dev, struct efa_ucontext *uctx)
 	if (err)
 		return err;
 	uctx->ibucontext.device = &dev->ibdev;
+	xa_init(&uctx->maps);
 	err = efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_UAR, &uctx->uar);
 	if (!err) {
 		mutex_lock(&dev->uctx_lock);
@@ -172,15 +177,45 @@ void efa_dealloc_ucontext(struct ib_ucontext *ibucontext)
 	struct efa_ucontext *uctx = to_euctx(ibucontext);
 	struct efa_dev *dev = to_edev(ibucontext->device);
 	struct efa_ucontext *owner;
-	unsigned long pfn;
+	unsigned long pfn, mm;
+	void *map;
 
-	xa_for_each(&dev->bar_owner, pfn, owner)
-		if (owner == uctx)
-			xa_erase(&dev->bar_owner, pfn);
 	mutex_lock(&dev->uctx_lock);
 	list_del(&uctx->list);
 	mutex_unlock(&dev->uctx_lock);
+	xa_for_each(&dev->bar_owner, pfn, owner)
+		if (owner == uctx)
+			xa_erase(&dev->bar_owner, pfn);
+	xa_for_each(&uctx->maps, mm, map)
+		mmdrop((void *)mm);
+	xa_destroy(&uctx->maps);
 	efa_forget(dev, uctx->life, EFA_ADMIN_DEALLOC_UAR, uctx->uar);
+}
+
+/*
+ * What lies in the BARs will be given to others. Who is in the middle of
+ * mmap() holds the mm's lock; once it does not, its pages can be found.
+ */
+void efa_take_pages(struct efa_dev *dev)
+{
+	struct efa_ucontext *uctx;
+	unsigned long mm;
+	void *map;
+
+	mutex_lock(&dev->uctx_lock);
+	list_for_each_entry(uctx, &dev->ucontexts, list) {
+		smp_store_mb(uctx->stale, true);
+		xa_for_each(&uctx->maps, mm, map) {
+			if (mmget_not_zero((void *)mm)) {
+				mmap_read_lock((void *)mm);
+				mmap_read_unlock((void *)mm);
+				mmput((void *)mm);
+			}
+			unmap_mapping_range(map, EFA_BAR_KEYS, 0, true);
+		}
+	}
+	mutex_unlock(&dev->uctx_lock);
+	xa_destroy(&dev->bar_owner);
 }
 
 /* Pages of a BAR are this process's until it has gone. */
@@ -257,14 +292,16 @@ efa_mmap_add(struct efa_ucontext *uctx, enum efa_mmap_kind kind, u64 addr,
 	     size_t size, __u64 *key)
 {
 	struct efa_mmap_entry *entry = kzalloc(sizeof(*entry), GFP_KERNEL);
+	u32 first = kind == EFA_MMAP_RING ? 0 : PHYS_PFN(EFA_BAR_KEYS);
 
 	if (!entry)
 		return NULL;
 	entry->kind = kind;
 	entry->addr = addr;
 	efa_entry_pages(entry, size, get_page);
-	if (rdma_user_mmap_entry_insert(&uctx->ibucontext, &entry->rdma,
-					PAGE_ALIGN(size))) {
+	if (rdma_user_mmap_entry_insert_range(&uctx->ibucontext, &entry->rdma,
+					      PAGE_ALIGN(size), first,
+					      U32_MAX)) {
 		efa_entry_pages(entry, size, put_page);
 		kfree(entry);
 		return NULL;
@@ -341,16 +378,26 @@ static int efa_mmap_ring(struct vm_area_struct *vma, u64 addr, size_t size)
 	return 0;
 }
 
-static int efa_mmap_entry(struct ib_ucontext *ibucontext,
+static int efa_mmap_entry(struct efa_ucontext *uctx,
 			  struct vm_area_struct *vma,
 			  struct efa_mmap_entry *entry)
 {
 	size_t size = entry->rdma.npages * PAGE_SIZE;
+	int err;
 
 	if (entry->kind == EFA_MMAP_RING)
 		return efa_mmap_ring(vma, entry->addr, size);
-	return rdma_user_mmap_io(ibucontext, vma, PHYS_PFN(entry->addr), size,
-				 entry->kind == EFA_MMAP_DB ?
+	err = xa_insert(&uctx->maps, (unsigned long)vma->vm_mm,
+			vma->vm_file->f_mapping, GFP_KERNEL);
+	if (!err)
+		mmgrab(vma->vm_mm);
+	else if (err != -EBUSY)
+		return err;
+	smp_mb();	/* efa_take_pages() does it the other way round */
+	if (READ_ONCE(uctx->stale))
+		return -EIO;
+	return rdma_user_mmap_io(&uctx->ibucontext, vma, PHYS_PFN(entry->addr),
+				 size, entry->kind == EFA_MMAP_DB ?
 				 pgprot_noncached(vma->vm_page_prot) :
 				 pgprot_writecombine(vma->vm_page_prot),
 				 &entry->rdma);
@@ -364,7 +411,8 @@ int efa_mmap(struct ib_ucontext *ibucontext, struct vm_area_struct *vma)
 
 	entry = rdma_user_mmap_entry_get(ibucontext, vma);
 	if (entry) {
-		err = efa_mmap_entry(ibucontext, vma, to_emmap(entry));
+		err = efa_mmap_entry(to_euctx(ibucontext), vma,
+				     to_emmap(entry));
 		rdma_user_mmap_entry_put(entry);
 	}
 	if (err) {

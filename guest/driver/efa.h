@@ -189,10 +189,11 @@ static inline void efa_count(struct efa_dev *dev, enum efa_event_count what)
 struct efa_ucontext {
 	struct ib_ucontext ibucontext;
 	struct list_head list;		/* in ucontexts */
-	unsigned int life;		/* that uar is of */
+	unsigned int life;
 	bool stale;			/* opened in an earlier life */
 	u16 uar;
 	unsigned int users;		/* queues, if it is the kernel's */
+	struct xarray maps;		/* f_mapping, by who has BARs mapped */
 };
 
 struct efa_pd {
@@ -392,6 +393,8 @@ enum efa_mmap_kind {
 	EFA_MMAP_LLQ,		/* pages of the memory BAR, write-combining */
 	EFA_MMAP_RING,		/* pages of memory */
 };
+/* A life ends: no process has pages of a BAR any more. */
+void efa_take_pages(struct efa_dev *dev);
 
 /*
  * Let the process map a doorbell or a send queue at @offset of its BAR, or a

@@ -158,23 +158,6 @@ static void efa_tell_users(struct efa_dev *dev, unsigned int life)
 	ib_dispatch_event(&event);
 }
 
-/*
- * Processes of the life before still have pages of the BARs mapped: they get
- * UARs of the new one, so that nobody else does, and can make nothing there.
- */
-static void efa_keep_pages(struct efa_dev *dev)
-{
-	struct efa_ucontext *uctx;
-
-	mutex_lock(&dev->uctx_lock);
-	list_for_each_entry(uctx, &dev->ucontexts, list) {
-		uctx->stale = true;
-		if (!efa_cmd_alloc(dev, EFA_ADMIN_ALLOC_UAR, &uctx->uar))
-			uctx->life = dev->life;
-	}
-	mutex_unlock(&dev->uctx_lock);
-}
-
 /* No handler is at work on an event queue, and none begins. */
 static void efa_quiesce_eqs(struct efa_dev *dev)
 {
@@ -202,18 +185,16 @@ static void efa_recover(struct work_struct *work)
 	efa_end_life(dev, EFA_DEV_BROKEN);
 	WRITE_ONCE(dev->life, dev->life + 1);
 	efa_quiesce_eqs(dev);
+	efa_take_pages(dev);
 	do {
 		if (tries)
 			msleep(EFA_RECOVERY_MS << tries);
 		err = efa_bring_up(dev, EFA_RESET_ADMIN_TO);
 		if (!err)
 			err = efa_announce(dev);
-		if (!err) {
-			efa_keep_pages(dev);
-			/* not everything says that a command had no answer */
-			if (!READ_ONCE(dev->admin.running))
-				err = -EIO;
-		}
+		/* not everything says that a command had no answer */
+		if (!err && !READ_ONCE(dev->admin.running))
+			err = -EIO;
 		if (err)
 			efa_admin_stop(dev);
 	} while (err && ++tries < EFA_RECOVERY_TRIES);
