@@ -537,6 +537,8 @@ static void efa_cleanup(EfaState *s)
     if (msix_present(&s->parent_obj)) {
         msix_uninit(&s->parent_obj, &s->regs, &s->regs);
     }
+    /* the memory lives until nobody looks at it; its name may be used again */
+    vmstate_unregister_ram(&s->llq, DEVICE(s));
 }
 
 static void efa_realize(PCIDevice *pdev, Error **errp)
