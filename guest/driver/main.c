@@ -197,7 +197,7 @@ static void efa_recover(struct work_struct *work)
 			err = -EIO;
 		if (err)
 			efa_admin_stop(dev);
-	} while (err && ++tries < EFA_RECOVERY_TRIES);
+	} while (err && !dev->removing && ++tries < EFA_RECOVERY_TRIES);
 	if (err)
 		/* it may never have been reset: let it touch nothing */
 		pci_clear_master(dev->pdev);
@@ -489,12 +489,13 @@ static void efa_remove(struct pci_dev *pdev)
 	struct efa_dev *dev = pci_get_drvdata(pdev);
 	bool present = pci_device_is_present(pdev);
 
+	/* recovery is not tried again, and behind the lock nobody is told */
+	dev->removing = true;
+	down_write(&dev->life_lock);
+	up_write(&dev->life_lock);
 	/* a device that was pulled out answers no command */
 	if (!present)
 		efa_take_down(dev);
-	down_write(&dev->life_lock);
-	dev->removing = true;
-	up_write(&dev->life_lock);
 	/* destroys what users have left; the lives can still change */
 	ib_unregister_device(&dev->ibdev);
 	down_write(&dev->life_lock);
