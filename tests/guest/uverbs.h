@@ -351,7 +351,7 @@ static void open_device(void)
 }
 
 /* A context of its own, nothing in it yet */
-static void open_context(void)
+static inline void open_context(void)
 {
     struct open_answer efa;
     int async_fd;

@@ -478,6 +478,24 @@ static void test_hotplug(void)
     dir_free(dir);
 }
 
+/* The next device need not wait until nobody looks at the last one's memory. */
+static void test_replug_at_once(void)
+{
+    static const char args[] = "\"driver\": \"efa\", \"id\": \"efa1\", "
+                               "\"bus\": \"rp0\"";
+    Vm *vm = vm_start(ROOT_PORT);
+    unsigned round;
+
+    port_set_up(vm);
+    for (round = 0; round < 20; round++) {
+        vm_qmp_ok(vm, "device_add", args);
+        port_power(vm, true);
+        vm_qmp_ok(vm, "device_del", "\"id\": \"efa1\"");
+        port_power(vm, false);
+    }
+    vm_stop(vm);
+}
+
 /* A device that cannot be made leaves the machine as it was. */
 static void test_hotplug_refused(void)
 {
@@ -519,6 +537,7 @@ int main(int argc, char **argv)
     g_test_add_func("/efa-pci/bad-fabric", test_bad_fabric);
     g_test_add_func("/efa-pci/help", test_help);
     g_test_add_func("/efa-pci/hotplug", test_hotplug);
+    g_test_add_func("/efa-pci/replug-at-once", test_replug_at_once);
     g_test_add_func("/efa-pci/hotplug-refused", test_hotplug_refused);
     return g_test_run();
 }
