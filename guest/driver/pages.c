@@ -6,7 +6,9 @@
  * addresses each: the only one is named by the command itself, several by
  * chunks of pointers, each of which ends with a link to the next.
  */
-#if __has_include(<rdma/iter.h>)
+#ifdef __CHECKER__
+#include <rdma/iter.h>			/* sparse cannot ask */
+#elif __has_include(<rdma/iter.h>)
 #include <rdma/iter.h>
 #else
 #include <rdma/ib_umem.h>
