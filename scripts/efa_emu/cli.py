@@ -77,8 +77,9 @@ def _add_image_options(parser):
     parser.add_argument("--suite", default="trixie", help="Debian suite of the guests (default: trixie)")
     parser.add_argument("--kernel-suite", default="", metavar="SUITE",
                         help="Debian suite of their kernel and EFA driver (default: that of --suite)")
-    parser.add_argument("--kernel", choices=("cloud", "generic"), default="cloud",
-                        help="flavour of Debian's kernel (default: cloud; Soft-RoCE needs generic)")
+    parser.add_argument("--kernel", choices=("cloud", "generic", "debug"), default="cloud",
+                        help="flavour of Debian's kernel (default: cloud; Soft-RoCE needs generic), or debug: one of "
+                             "its source with KASAN, lockdep, kmemleak and more, built at first use")
     parser.add_argument("--with", action="append", default=[], dest="layers", metavar="LAYER",
                         help="an image with more in it: mpi, which is Open MPI and mpi4py; may be repeated")
 

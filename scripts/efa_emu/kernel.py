@@ -3,7 +3,8 @@
 Guest kernels: Debian's own, as packaged, with the stock EFA driver of the same source built for exactly that kernel.
 
 Debian leaves the driver out of its configuration, so it is built from the suite's linux-source package in a chroot of
-that suite, whose kernel headers carry tools that need that suite's libc.
+that suite, whose kernel headers carry tools that need that suite's libc. The flavour "debug" is a kernel of our own
+configuration, built from that source as well, which watches what drivers do.
 """
 
 import lzma
@@ -18,7 +19,13 @@ from . import TREE, cache, chroot, ui
 # What differs between suites and flavours; a suite that is not named here uses the default.
 IMAGE_PACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
 HEADER_PACKAGES = {"cloud": "linux-headers-cloud-amd64", "generic": "linux-headers-amd64"}
+DEBUG = "debug"
+FLAVOURS = (*IMAGE_PACKAGES, DEBUG)
 BUILD_PACKAGES = ["bash", "bzip2", "gcc", "kmod", "libc6-dev", "linux-source", "make", "xz-utils"]
+# The kernel's configuration and timer constants, objtool; and what our driver is checked with, for this kernel only.
+DEBUG_PACKAGES = ["bc", "bison", "flex", "libelf-dev", "sparse"]
+DEBUG_CONFIG = TREE / "guest/kernel/debug.config"
+SPARSE_OPTIONS = ["C=2", "CF=-Wsparse-error"]
 
 # Modules by stage. A name with a question mark may be missing, where a kernel has it built in or not at all.
 BOOT_MODULES = ["virtio_pci?", "virtio_blk", "crc32c_generic?", "ext4?", "overlay", "virtio_console?"]
@@ -39,6 +46,22 @@ for deb in "$1"/var/cache/apt/archives/linux-image-*.deb "$1"/var/cache/apt/arch
            "$1"/var/cache/apt/archives/linux-modules-*.deb; do
     [ ! -e "$deb" ] || dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$1"
 done
+"""
+# What /mnt/config wants and does not get is an error. string.c is used by the PVH entry, before KASAN has any shadow. In
+# the end there is what building modules takes, as in header packages.
+BUILD_DEBUG_KERNEL = """
+tar -xf /usr/src/linux-source-*.tar.* -C /usr/src
+cd /usr/src/linux-source-*/
+make -s KCONFIG_ALLCONFIG=/mnt/config allnoconfig
+if grep ^CONFIG_ /mnt/config | grep -vxFf .config; then
+    echo "the configuration comes out without these" >&2
+    exit 1
+fi
+make -s -j"$1" KASAN_SANITIZE_string.o=n vmlinux modules
+make -s modules_install
+strip -o "/boot/vmlinux-$(make -s kernelrelease)" vmlinux
+find . -name '*.[cSo]' -not -path './scripts/*' -not -path './tools/*' -delete
+rm vmlinux
 """
 
 
@@ -71,19 +94,36 @@ def build_chroot(suite, flavour):
     def fill(directory):
         chroot.require("building guest kernels")
         tar = directory / "tree.tar"
-        chroot.mmdebstrap(suite, [*BUILD_PACKAGES, HEADER_PACKAGES[flavour]], tar, log(suite),
-                          [chroot.hook(FETCH_KERNEL, IMAGE_PACKAGES[flavour])])
+        hooks = [chroot.hook(FETCH_KERNEL, IMAGE_PACKAGES[flavour])] if flavour != DEBUG else []
+        chroot.mmdebstrap(suite, _packages(flavour), tar, log(suite), hooks)
         chroot.unpack(tar, directory / "tree", log(suite))
         tar.unlink()
+        if flavour == DEBUG:
+            _build_debug_kernel(directory, log(suite))
     return cache.build("chroot", _chroot_inputs(suite, flavour), fill,
                        f"chroot of Debian {suite} for {flavour} modules") / "tree"
 
 
+def _packages(flavour):
+    return [*BUILD_PACKAGES, *(DEBUG_PACKAGES if flavour == DEBUG else [HEADER_PACKAGES[flavour]])]
+
+
 def _chroot_inputs(suite, flavour):
-    if flavour not in IMAGE_PACKAGES:
-        raise ui.Fail(f"unknown kernel flavour '{flavour}'; known are {', '.join(IMAGE_PACKAGES)}")
-    return [suite, BUILD_PACKAGES, HEADER_PACKAGES[flavour], IMAGE_PACKAGES[flavour], FETCH_KERNEL, chroot.EXCLUDED,
-            chroot.UNPACK_OPTIONS]
+    if flavour not in FLAVOURS:
+        raise ui.Fail(f"unknown kernel flavour '{flavour}'; known are {', '.join(FLAVOURS)}")
+    common = [chroot.EXCLUDED, chroot.UNPACK_OPTIONS]
+    if flavour == DEBUG:
+        return [suite, _packages(flavour), DEBUG_CONFIG, BUILD_DEBUG_KERNEL, *common]
+    return [suite, BUILD_PACKAGES, HEADER_PACKAGES[flavour], IMAGE_PACKAGES[flavour], FETCH_KERNEL, *common]
+
+
+def _build_debug_kernel(directory, logfile):
+    work = directory / "work"
+    work.mkdir()
+    shutil.copy(DEBUG_CONFIG, work / "config")
+    chroot.run(directory / "tree", work, ["bash", "-ec", BUILD_DEBUG_KERNEL, "bash", str(os.cpu_count())], logfile,
+               "building the debug kernel")
+    cache.remove(work)
 
 
 def release_of(tree):
@@ -136,17 +176,18 @@ def our_driver(suite, flavour):
 def build_module(suite, flavour, source, name, what):
     """Build the module in the directory source for this kernel; return its file, which is called name."""
     tree = build_chroot(suite, flavour)
+    options = [*OUR_OPTIONS, *(SPARSE_OPTIONS if flavour == DEBUG else [])]
 
     def fill(directory):
         release = release_of(tree)
         work = directory / "driver"
         shutil.copytree(source, work)
         chroot.run(tree, work, ["make", f"-j{os.cpu_count()}", "-C", f"/lib/modules/{release}/build", "M=/mnt",
-                                *OUR_OPTIONS, "modules"], log(suite), f"building {what}")
+                                *options, "modules"], log(suite), f"building {what}")
         chroot.run(tree, work, ["strip", "--strip-debug", "--remove-section=.BTF", name], log(suite))
         shutil.copy(work / name, directory)
         cache.remove(work)
-    inputs = [_chroot_inputs(suite, flavour), *OUR_OPTIONS, *sorted(source.iterdir())]
+    inputs = [_chroot_inputs(suite, flavour), *options, *sorted(source.iterdir())]
     return cache.build("driver", inputs, fill, f"{what} for Debian {suite}'s {flavour} kernel") / name
 
 
@@ -159,6 +200,9 @@ def log(suite):
 
 
 def _extract_vmlinux(tree, release, target):
+    if (plain := tree / f"boot/vmlinux-{release}").exists():
+        shutil.copy(plain, target)
+        return
     places = [tree / f"boot/vmlinuz-{release}", tree / f"usr/lib/modules/{release}/vmlinuz"]
     image = next(place for place in places if place.exists())
     data = image.read_bytes()
