@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 
 import libfabric
+import our_driver
 import rdma_core
 from efa_emu import guest, perftest, ui
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 2, "driver": "efa-emu", "generation": 3, "device": "admin-timeout-ms=500"}
-DEVICE = "/sys/bus/pci/drivers/efa_emu/0*"
 SHOW = """
     ibv_devinfo -v
     rdma dev show; rdma link show; rdma res show; rdma statistic show link efa_0/1 | tr ' ' '\\n' | grep _
@@ -31,15 +31,6 @@ INTENDED = {
     "CREATE_QP, service level 200": ("EINVAL", "ok"),  # a field that it does not have yet
     "CREATE_QP, receive ring too long": ("ENOMEM", "EINVAL"),  # refused before any memory is sought for it
 }
-LOAD = "insmod /usr/lib/efa/driver/efa_emu.ko"
-WITH_TRAFFIC = """
-    sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }
-    ib_send_bw -c SRD -x 0 -D 30 >/tmp/server 2>&1 & server=$!
-    until grep -q ':4853 ' /proc/net/tcp*; do sleep 0.01; done      # its port, 18515
-    ib_send_bw -c SRD -x 0 -D 30 localhost >/tmp/client 2>&1 & client=$!
-    before=$(sent)
-    until [ $(sent) -gt $((before + 1000)) ]; do sleep 0.01; done
-"""
 
 
 def test_loaded(env):
@@ -77,7 +68,7 @@ def test_errors_like_stock(env):
         assert error == "ok" or not name.endswith(", as it should be"), (name, error)
     different = {name: (error, ours.get(name)) for name, error in theirs.items() if error != ours.get(name)}
     assert theirs.keys() == ours.keys() and different == INTENDED, different
-    _check_log(env)
+    our_driver.check_log(env)
 
 
 def _errors(env, cluster, program):
@@ -143,47 +134,17 @@ def _counters(env):
 
 def test_reload(env):
     """Unloaded and loaded again, a hundred times."""
-    said = env.exec(0, f"for i in $(seq 100); do rmmod efa_emu && {LOAD} || exit; done; ibv_devinfo | grep PORT_ACTIVE",
-                    limit=90).stdout
-    assert "PORT_ACTIVE" in said, said
-    _check_log(env)
+    our_driver.reload(env, 100, limit=90)
+    our_driver.check_log(env)
 
 
 def test_unload_in_use(env):
     """The driver goes while a program moves data; the program ends, and the next one finds the device well."""
-    env.exec(0, f"""
-        set -e
-        {WITH_TRAFFIC}
-        rmmod efa_emu
-        kill -9 $server $client || true         # if the error has not ended them yet
-        wait $server $client || true
-        {LOAD}
-        ibv_devinfo | grep PORT_ACTIVE
-    """, limit=60)
-    rdma_core.run(env, "test_efa_srd", generation=3)
-    _check_log(env)
+    our_driver.unload_in_use(env)
+    our_driver.check_log(env)
 
 
 def test_recovery(env):
     """A device that does not answer is reset; who had it open is told, and who opens it anew finds it well."""
-    env.exec(0, f"""
-        set -e
-        address=$(basename {DEVICE})
-        ib_send_bw -c SRD -x 0 >/tmp/server 2>&1 & server=$!
-        until grep -q efa_emu-comp /proc/interrupts && ls -l /proc/$server/fd | grep -q infiniband; do sleep 0.01; done
-        setpci -s "$address" COMMAND.w=0:4      # the bus is not its to master: commands stay where they are
-        dmesg -C
-        ! ibv_devinfo >/dev/null 2>&1
-        until dmesg | grep -q 'no answer to command'; do sleep 0.01; done
-        setpci -s "$address" COMMAND.w=4:4
-        until dmesg | grep -q 'recovered, life 1'; do sleep 0.01; done
-        kill $server
-        wait $server || true
-    """, limit=60)
-    rdma_core.run(env, "test_efa_srd", generation=3)
-    _check_log(env)
-
-
-def _check_log(env):
-    errors = env.exec(0, "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|efa_emu.*(leak|second process)' || true").stdout
-    assert not errors, errors
+    our_driver.recover(env)
+    our_driver.check_log(env)
