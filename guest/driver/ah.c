@@ -55,5 +55,6 @@ int efa_destroy_ah(struct ib_ah *ibah, u32 flags)
 	if (!(flags & RDMA_DESTROY_AH_SLEEPABLE))
 		return -EOPNOTSUPP;
 	return efa_forget(to_edev(ibah->device), ah->life, EFA_ADMIN_DESTROY_AH,
-			  ah->ahn | to_epd(ibah->pd)->pdn << 16);
+			  ah->ahn | to_epd(ibah->pd)->pdn << 16,
+			  ibah->uobject);
 }

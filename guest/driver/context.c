@@ -7,11 +7,15 @@
  * given to another while it may still have them mapped: the device promises
  * that, and bar_owner sees to it that it keeps the promise.
  */
+#include <linux/delay.h>
 #include <linux/sched/mm.h>
 #include "efa.h"
 
 /* Offsets to mmap() from here on are of pages of a BAR, below of rings. */
 #define EFA_BAR_KEYS	((loff_t)SZ_4G)
+
+/* How long recovery waits for a process that maps something, at least. */
+#define EFA_UNMAP_MS	1000
 
 struct efa_mmap_entry {
 	struct rdma_user_mmap_entry rdma;
@@ -171,30 +175,65 @@ void efa_uctx_put(struct efa_dev *dev, struct efa_ucontext *uctx)
 	mutex_unlock(&dev->kernel_lock);
 }
 
+static void efa_disown_bars(struct efa_dev *dev, struct efa_ucontext *uctx)
+{
+	struct efa_ucontext *owner;
+	unsigned long pfn;
+
+	xa_for_each(&dev->bar_owner, pfn, owner)
+		if (owner == uctx)
+			xa_cmpxchg(&dev->bar_owner, pfn, uctx, NULL,
+				   GFP_KERNEL);
+}
+
 /* All of its mappings are gone: its pages may have another owner. */
 void efa_dealloc_ucontext(struct ib_ucontext *ibucontext)
 {
 	struct efa_ucontext *uctx = to_euctx(ibucontext);
 	struct efa_dev *dev = to_edev(ibucontext->device);
-	struct efa_ucontext *owner;
-	unsigned long pfn, mm;
+	unsigned long mm;
 	void *map;
 
 	mutex_lock(&dev->uctx_lock);
 	list_del(&uctx->list);
 	mutex_unlock(&dev->uctx_lock);
-	xa_for_each(&dev->bar_owner, pfn, owner)
-		if (owner == uctx)
-			xa_erase(&dev->bar_owner, pfn);
+	efa_disown_bars(dev, uctx);
 	xa_for_each(&uctx->maps, mm, map)
 		mmdrop((void *)mm);
 	xa_destroy(&uctx->maps);
-	efa_forget(dev, uctx->life, EFA_ADMIN_DEALLOC_UAR, uctx->uar);
+	/* one that the device keeps is lost until the next reset */
+	efa_forget(dev, uctx->life, EFA_ADMIN_DEALLOC_UAR, uctx->uar, uctx);
 }
 
 /*
- * What lies in the BARs will be given to others. Who is in the middle of
- * mmap() holds the mm's lock; once it does not, its pages can be found.
+ * Who is in the middle of mmap() holds the mm's lock; once it does not, its
+ * pages can be found. It may hold it for long, and all wait for us: false,
+ * if it does.
+ */
+static bool efa_unmap_bars(struct mm_struct *mm, struct address_space *map)
+{
+	unsigned int tries = EFA_UNMAP_MS;
+
+	if (mmget_not_zero(mm)) {
+		while (!mmap_read_trylock(mm)) {
+			if (!tries--) {
+				mmput_async(mm);
+				return false;
+			}
+			usleep_range(1000, 2000);
+		}
+		unmap_mapping_range(map, EFA_BAR_KEYS, 0, true);
+		mmap_read_unlock(mm);
+		mmput_async(mm);
+	} else {
+		unmap_mapping_range(map, EFA_BAR_KEYS, 0, true);
+	}
+	return true;
+}
+
+/*
+ * What lies in the BARs will be given to others. From whom it cannot be taken,
+ * it stays his: who is given the same is refused.
  */
 void efa_take_pages(struct efa_dev *dev)
 {
@@ -204,18 +243,15 @@ void efa_take_pages(struct efa_dev *dev)
 
 	mutex_lock(&dev->uctx_lock);
 	list_for_each_entry(uctx, &dev->ucontexts, list) {
+		bool all = true;
+
 		smp_store_mb(uctx->stale, true);
-		xa_for_each(&uctx->maps, mm, map) {
-			if (mmget_not_zero((void *)mm)) {
-				mmap_read_lock((void *)mm);
-				mmap_read_unlock((void *)mm);
-				mmput((void *)mm);
-			}
-			unmap_mapping_range(map, EFA_BAR_KEYS, 0, true);
-		}
+		xa_for_each(&uctx->maps, mm, map)
+			all &= efa_unmap_bars((void *)mm, map);
+		if (all)
+			efa_disown_bars(dev, uctx);
 	}
 	mutex_unlock(&dev->uctx_lock);
-	xa_destroy(&dev->bar_owner);
 }
 
 /* Pages of a BAR are this process's until it has gone. */
@@ -244,13 +280,18 @@ static int efa_bar_claim(struct efa_dev *dev, struct efa_ucontext *uctx,
 
 /*
  * Whole pages with a count of their own: they live on in a process that has
- * them mapped, after the device has let go of them.
+ * them mapped, after the device has let go of them. The kernel's are coherent.
  */
 int efa_ring_alloc(struct efa_dev *dev, struct efa_ring *ring, size_t size,
 		   enum dma_data_direction dir)
 {
 	ring->dir = dir;
 	ring->size = PAGE_ALIGN(size);
+	if (dir == DMA_BIDIRECTIONAL) {
+		ring->cpu = dma_alloc_coherent(&dev->pdev->dev, ring->size,
+					       &ring->dma, GFP_KERNEL);
+		return ring->cpu ? 0 : -ENOMEM;
+	}
 	ring->cpu = alloc_pages_exact(ring->size, GFP_KERNEL | __GFP_ZERO |
 				      __GFP_NOWARN);
 	if (!ring->cpu)
@@ -270,8 +311,14 @@ void efa_ring_free(struct efa_dev *dev, struct efa_ring *ring)
 	rdma_user_mmap_entry_remove(ring->entry);
 	if (!ring->cpu)
 		return;
-	dma_unmap_single(&dev->pdev->dev, ring->dma, ring->size, ring->dir);
-	free_pages_exact(ring->cpu, ring->size);
+	if (ring->dir == DMA_BIDIRECTIONAL) {
+		dma_free_coherent(&dev->pdev->dev, ring->size, ring->cpu,
+				  ring->dma);
+	} else {
+		dma_unmap_single(&dev->pdev->dev, ring->dma, ring->size,
+				 ring->dir);
+		free_pages_exact(ring->cpu, ring->size);
+	}
 	ring->cpu = NULL;
 }
 
@@ -292,7 +339,9 @@ efa_mmap_add(struct efa_ucontext *uctx, enum efa_mmap_kind kind, u64 addr,
 	     size_t size, __u64 *key)
 {
 	struct efa_mmap_entry *entry = kzalloc(sizeof(*entry), GFP_KERNEL);
-	u32 first = kind == EFA_MMAP_RING ? 0 : PHYS_PFN(EFA_BAR_KEYS);
+	bool ring = kind == EFA_MMAP_RING;
+	u32 first = ring ? 0 : PHYS_PFN(EFA_BAR_KEYS);
+	u32 last = ring ? PHYS_PFN(EFA_BAR_KEYS) - 1 : U32_MAX;
 
 	if (!entry)
 		return NULL;
@@ -300,8 +349,7 @@ efa_mmap_add(struct efa_ucontext *uctx, enum efa_mmap_kind kind, u64 addr,
 	entry->addr = addr;
 	efa_entry_pages(entry, size, get_page);
 	if (rdma_user_mmap_entry_insert_range(&uctx->ibucontext, &entry->rdma,
-					      PAGE_ALIGN(size), first,
-					      U32_MAX)) {
+					      PAGE_ALIGN(size), first, last)) {
 		efa_entry_pages(entry, size, put_page);
 		kfree(entry);
 		return NULL;
@@ -329,13 +377,13 @@ int efa_window_open(struct efa_dev *dev, struct efa_window *win,
 	resource_size_t len = db ? dev->db_len : dev->mem_len;
 	int err;
 
+	size = max_t(size_t, size, 1);
 	if (offset > len || size > len - offset ||
-	    (db && offset % sizeof(u32))) {
+	    offset % (db ? sizeof(u32) : sizeof(u64))) {
 		dev_err(&dev->pdev->dev, "%s at 0x%x of the BAR\n",
 			db ? "doorbell" : "send queue", offset);
 		return -EIO;
 	}
-	size = max_t(size_t, size, 1);
 	err = efa_bar_claim(dev, uctx, addr, size);
 	if (err)
 		return err;

@@ -96,7 +96,11 @@ static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
 	if (err)
 		return err;
 	cq->idx = le16_to_cpu(got.cq_idx);
-	err = efa_cq_map(dev, cq, &got, resp);
+	/* processes know only what was asked for */
+	err = cq->ibcq.uobject || le16_to_cpu(got.sub_cq_actual_depth) ==
+				  cq->ibcq.cqe ? 0 : -EIO;
+	if (!err)
+		err = efa_cq_map(dev, cq, &got, resp);
 	if (!err && cq->eq)
 		err = xa_err(xa_store_irq(&dev->cqs, cq->idx, cq, GFP_KERNEL));
 	if (err && efa_cmd_undo(dev, EFA_ADMIN_DESTROY_CQ, cq->idx))
@@ -104,13 +108,19 @@ static int efa_cq_build(struct efa_dev *dev, struct efa_cq *cq,
 	return err;
 }
 
-static void efa_cq_release(struct efa_dev *dev, struct efa_cq *cq)
+/* No events of it any more; one may be on its way to the process. */
+static void efa_cq_leave(struct efa_dev *dev, struct efa_cq *cq)
 {
 	if (cq->eq) {
 		xa_cmpxchg_irq(&dev->cqs, cq->idx, cq, NULL, GFP_KERNEL);
-		/* an event of it may be on its way to the process */
 		synchronize_irq(pci_irq_vector(dev->pdev, cq->eq->vector));
 	}
+}
+
+static void efa_cq_release(struct efa_dev *dev, struct efa_cq *cq)
+{
+	efa_cq_leave(dev, cq);
+	xa_destroy(&cq->qps);
 	efa_window_close(&cq->db);
 	efa_ring_free(dev, &cq->ring);
 	efa_uctx_put(dev, cq->uctx);
@@ -128,6 +138,9 @@ static int efa_get_cq_cmd(struct efa_dev *dev, struct efa_cq *cq,
 		err = efa_copy_req(udata, cmd, sizeof(*cmd));
 		return err ?: efa_check_cq(dev, cq, attr, cmd);
 	}
+	/* who waits for events would wait for ever */
+	if (!dev->num_eqs && cq->ibcq.poll_ctx != IB_POLL_DIRECT)
+		return -EOPNOTSUPP;
 	*cmd = (struct efa_abi_create_cq) {
 		.cq_entry_size = sizeof(struct efa_cqe),
 		.num_sub_cqs = dev->caps.sub_cqs,
@@ -151,13 +164,15 @@ int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 	int err = -EOPNOTSUPP;
 
 	spin_lock_init(&cq->lock);
+	xa_init_flags(&cq->qps, XA_FLAGS_LOCK_IRQ);
 	if (EFA_CQ_GET_BUFFER)
 		goto out;
 	err = efa_get_cq_cmd(dev, cq, attr, udata, &cmd);
 	if (!err)
 		err = efa_ring_alloc(dev, &cq->ring,
 				     (size_t)cmd.cq_entry_size * ibcq->cqe *
-				     cmd.num_sub_cqs, DMA_FROM_DEVICE);
+				     cmd.num_sub_cqs, udata ?
+				     DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
 	if (!err)
 		err = efa_uctx_get(dev, udata, &cq->uctx);
 	if (!err)
@@ -172,7 +187,7 @@ int efa_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 	}
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
 	if (err)
-		efa_undo(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
+		efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx, NULL);
 out:
 	if (err) {
 		efa_cq_release(dev, cq);
@@ -185,8 +200,11 @@ int efa_destroy_cq(struct ib_cq *ibcq, struct ib_udata *udata)
 {
 	struct efa_dev *dev = to_edev(ibcq->device);
 	struct efa_cq *cq = to_ecq(ibcq);
-	int err = efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx);
+	int err;
 
+	efa_cq_leave(dev, cq);
+	err = efa_forget(dev, cq->life, EFA_ADMIN_DESTROY_CQ, cq->idx,
+			 ibcq->uobject);
 	if (!err)
 		efa_cq_release(dev, cq);
 	return err;

@@ -129,6 +129,11 @@ enum efa_dev_state {
 	EFA_DEV_BROKEN,		/* recovery is on its way */
 };
 
+enum efa_dying {
+	EFA_DYING,		/* recovery is queued or at work */
+	EFA_FATAL_EARLY,	/* there was a reason before there was a life */
+};
+
 struct efa_dev {
 	struct ib_device ibdev;
 	struct pci_dev *pdev;
@@ -151,8 +156,10 @@ struct efa_dev {
 	unsigned int life;
 	enum efa_dev_state state;
 	bool removing;
-	unsigned long dying;		/* bit 0: recovery is queued or at work */
+	unsigned int first_held;	/* the device keeps nothing of those before */
+	unsigned long dying;		/* bits of enum efa_dying */
 	struct work_struct recovery;
+	struct workqueue_struct *wq;
 
 	struct xarray cqs;		/* struct efa_cq, by CQ number */
 	struct xarray qps;		/* struct efa_qp, by QP number */
@@ -175,7 +182,8 @@ static inline struct efa_dev *to_edev(struct ib_device *ibdev)
  */
 static inline bool efa_is_alive(struct efa_dev *dev, unsigned int life)
 {
-	return READ_ONCE(dev->state) == EFA_DEV_LIVE &&
+	/* the state is new no sooner than the life's number */
+	return smp_load_acquire(&dev->state) == EFA_DEV_LIVE &&
 	       READ_ONCE(dev->life) == life;
 }
 
@@ -257,6 +265,7 @@ struct efa_cq {
 
 	/* Of the kernel's. */
 	spinlock_t lock;
+	struct xarray qps;		/* that it is a CQ of, by QP number */
 	u32 *counts;			/* entries taken, of each ring */
 	unsigned int consumed;		/* of all */
 };
@@ -332,7 +341,6 @@ void efa_aenq_start(struct efa_dev *dev);
 void efa_aenq_poll(struct efa_dev *dev);
 int efa_eqs_alloc(struct efa_dev *dev);
 int efa_eqs_create(struct efa_dev *dev);
-void efa_eqs_destroy(struct efa_dev *dev);
 irqreturn_t efa_eq_irq(int irq, void *data);
 
 /* ---- cmd.c ---- */
@@ -371,13 +379,11 @@ void efa_life_leave(struct efa_dev *dev);
 int efa_settle(struct efa_dev *dev, int err);
 /*
  * The end of an object made in @life, outside of it. Unless this fails, the
- * device knows it no more, and its memory can go.
+ * device knows it no more, and its memory can go. It fails only if there is an
+ * @owner who can ask again; otherwise a device that refuses is reset.
  */
 int efa_forget(struct efa_dev *dev, unsigned int life,
-	       enum efa_admin_opcode opcode, u32 handle);
-/* That of one that nobody knows yet: it is gone in any case. */
-void efa_undo(struct efa_dev *dev, unsigned int life,
-	      enum efa_admin_opcode opcode, u32 handle);
+	       enum efa_admin_opcode opcode, u32 handle, const void *owner);
 
 /* ---- context.c ---- */
 int efa_alloc_ucontext(struct ib_ucontext *ibucontext, struct ib_udata *udata);
@@ -405,6 +411,7 @@ int efa_window_open(struct efa_dev *dev, struct efa_window *win,
 		    struct efa_ucontext *uctx, enum efa_mmap_kind kind,
 		    u32 offset, size_t size, __u64 *key);
 void efa_window_close(struct efa_window *win);
+/* @dir: DMA_BIDIRECTIONAL for a kernel user, who shares it by no means. */
 int efa_ring_alloc(struct efa_dev *dev, struct efa_ring *ring, size_t size,
 		   enum dma_data_direction dir);
 int efa_ring_share(struct efa_ring *ring, struct efa_ucontext *uctx,
@@ -426,6 +433,9 @@ int efa_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
 		      struct efa_abi_create_qp *cmd);
 int efa_kernel_qp_init(struct efa_qp *qp, const struct efa_abi_create_qp *cmd);
+/* Completions find it from now on; behind leave() nobody is at it. */
+int efa_kernel_qp_enter(struct efa_qp *qp);
+void efa_kernel_qp_leave(struct efa_qp *qp);
 /* All that was posted is forgotten. */
 void efa_kernel_qp_reset(struct efa_qp *qp);
 void efa_kernel_qp_exit(struct efa_qp *qp);

@@ -148,29 +148,12 @@ int efa_eqs_create(struct efa_dev *dev)
 		memset(eq->ring, 0, eq->size);
 		eq->count = 0;
 		err = efa_eq_create(dev, eq);
-		if (err) {
-			efa_eqs_destroy(dev);
+		if (err)
 			return err;
-		}
 		smp_store_release(&eq->live, true);
 		efa_eq_arm(eq);
 	}
 	return 0;
-}
-
-void efa_eqs_destroy(struct efa_dev *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < dev->num_eqs; i++) {
-		struct efa_eq *eq = &dev->eqs[i];
-
-		if (!eq->live)
-			continue;
-		WRITE_ONCE(eq->live, false);
-		synchronize_irq(pci_irq_vector(dev->pdev, eq->vector));
-		efa_cmd_free(dev, EFA_ADMIN_DESTROY_EQ, eq->eqn);
-	}
 }
 
 static void efa_eq_event(struct efa_eq *eq, const struct efa_eqe *eqe)

@@ -427,6 +427,7 @@ struct efa_get_stats_resp {
 /* ---- work requests and completions, for kernel users ---- */
 
 #define EFA_TX_INLINE		32
+#define EFA_TX_MAX_BUFS		2
 
 #define EFA_TX_HAS_IMM		BIT(4)		/* ctrl1; SEND is 0 */
 #define EFA_TX_INLINE_MSG	BIT(5)
@@ -455,12 +456,12 @@ struct efa_tx_wqe {
 	__le32 qkey;
 	u8 reserved2[12];
 	union {
-		struct efa_tx_buf buf[2];
+		struct efa_tx_buf buf[EFA_TX_MAX_BUFS];
 		u8 inline_data[EFA_TX_INLINE];
 	};
 };
 
-#define EFA_RX_LKEY		GENMASK(23, 0)
+#define EFA_LKEY		GENMASK(23, 0)
 #define EFA_RX_FIRST		BIT(30)
 #define EFA_RX_LAST		BIT(31)
 
@@ -478,6 +479,7 @@ struct efa_rx_desc {
 #define EFA_CQE_OP_TYPE		GENMASK(6, 4)
 #define EFA_CQE_SEND		1		/* Q_TYPE */
 #define EFA_OP_WRITE		2		/* OP_TYPE */
+#define EFA_COMP_FLUSHED	1		/* status */
 
 struct efa_cqe {
 	__le16 req_id;

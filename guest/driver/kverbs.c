@@ -8,7 +8,10 @@
  * waits.
  *
  * Doorbells are rung, with a lock held, only while the life lasts in which
- * their queue was made: an end of it waits for whoever is about to.
+ * their queue was made: an end of it waits for whoever is about to. When the
+ * device has been reset, what it still had is flushed here instead.
+ *
+ * Locks: of a CQ, then of a queue, never two of a kind.
  */
 #include <linux/bitfield.h>
 #include <linux/log2.h>
@@ -57,8 +60,9 @@ static int efa_wq_take(struct efa_wq *wq, u64 wr_id, u16 *id)
 
 	if (slot >= wq->depth)
 		return -ENOMEM;
-	set_bit(slot, wq->busy);
 	wq->wr_id[slot] = wr_id;
+	smp_mb__before_atomic();	/* pairs with efa_wq_give() */
+	set_bit(slot, wq->busy);
 	*id = efa_slot_id(wq, slot);
 	return 0;
 }
@@ -71,6 +75,7 @@ static bool efa_wq_give(struct efa_wq *wq, u16 id, u64 *wr_id)
 	if (slot >= wq->depth || !test_bit(slot, wq->busy) ||
 	    efa_slot_id(wq, slot) != id)
 		return false;
+	smp_rmb();
 	*wr_id = wq->wr_id[slot];
 	clear_bit_unlock(slot, wq->busy);
 	return true;
@@ -90,7 +95,8 @@ int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
 	memset(cmd, 0, sizeof(*cmd));
 	if (sq > caps->max_sq_depth || rq > caps->max_rq_depth ||
 	    sq * sizeof(struct efa_tx_wqe) > caps->max_llq_size ||
-	    max(sq, rq) > BIT(15) || cap->max_inline_data > EFA_TX_INLINE)
+	    max(sq, rq) > BIT(15) || cap->max_inline_data > EFA_TX_INLINE ||
+	    cap->max_send_sge > EFA_TX_MAX_BUFS)
 		return -EINVAL;
 	cap->max_send_wr = sq;
 	cap->max_recv_wr = rq / sge;
@@ -109,16 +115,50 @@ int efa_kernel_qp_init(struct efa_qp *qp, const struct efa_abi_create_qp *cmd)
 				  sizeof(struct efa_rx_desc));
 }
 
+int efa_kernel_qp_enter(struct efa_qp *qp)
+{
+	u32 qpn = qp->ibqp.qp_num;
+	int err;
+
+	err = xa_err(xa_store_irq(&to_ecq(qp->ibqp.send_cq)->qps, qpn, qp,
+				  GFP_KERNEL));
+	return err ?: xa_err(xa_store_irq(&to_ecq(qp->ibqp.recv_cq)->qps, qpn,
+					  qp, GFP_KERNEL));
+}
+
+static void efa_leave_cq(struct efa_qp *qp, struct efa_cq *cq)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&cq->lock, flags);
+	if (xa_load(&cq->qps, qp->ibqp.qp_num) == qp)
+		xa_erase(&cq->qps, qp->ibqp.qp_num);
+	spin_unlock_irqrestore(&cq->lock, flags);
+}
+
+void efa_kernel_qp_leave(struct efa_qp *qp)
+{
+	efa_leave_cq(qp, to_ecq(qp->ibqp.send_cq));
+	efa_leave_cq(qp, to_ecq(qp->ibqp.recv_cq));
+}
+
+static void efa_reset_under(struct efa_cq *cq, struct efa_wq *wq)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&cq->lock, flags);
+	efa_wq_reset(wq);
+	spin_unlock_irqrestore(&cq->lock, flags);
+}
+
 void efa_kernel_qp_reset(struct efa_qp *qp)
 {
-	efa_wq_reset(&qp->sq);
-	efa_wq_reset(&qp->rq);
+	efa_reset_under(to_ecq(qp->ibqp.send_cq), &qp->sq);
+	efa_reset_under(to_ecq(qp->ibqp.recv_cq), &qp->rq);
 }
 
 void efa_kernel_qp_exit(struct efa_qp *qp)
 {
-	/* who polls may have found it yet */
-	synchronize_rcu();
 	efa_wq_exit(&qp->sq);
 	efa_wq_exit(&qp->rq);
 }
@@ -131,7 +171,9 @@ static int efa_check_send(struct efa_qp *qp, const struct ib_send_wr *wr)
 
 	if (wr->opcode != IB_WR_SEND && wr->opcode != IB_WR_SEND_WITH_IMM)
 		return -EINVAL;
-	if (wr->send_flags & ~(IB_SEND_SIGNALED | IB_SEND_INLINE))
+	/* there is no event that only solicited ones lead to */
+	if (wr->send_flags & ~(IB_SEND_SIGNALED | IB_SEND_INLINE |
+			       IB_SEND_SOLICITED))
 		return -EINVAL;
 	/* each has a slot, which a completion has to free */
 	if (!qp->signal_all && !(wr->send_flags & IB_SEND_SIGNALED))
@@ -182,7 +224,8 @@ static int efa_fill_send(struct efa_qp *qp, const struct ib_send_wr *wr,
 		const struct ib_sge *sge = &wr->sg_list[i];
 
 		wqe->buf[i].length = cpu_to_le32(sge->length);
-		wqe->buf[i].lkey = cpu_to_le32(sge->lkey);
+		wqe->buf[i].lkey = cpu_to_le32(FIELD_PREP(EFA_LKEY,
+							  sge->lkey));
 		wqe->buf[i].addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
 		wqe->buf[i].addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
 	}
@@ -191,7 +234,7 @@ static int efa_fill_send(struct efa_qp *qp, const struct ib_send_wr *wr,
 
 static int efa_send_one(struct efa_qp *qp, const struct ib_send_wr *wr)
 {
-	struct efa_tx_wqe wqe = { .ctrl1 = EFA_TX_META_DESC };
+	struct efa_tx_wqe wqe __aligned(8) = { .ctrl1 = EFA_TX_META_DESC };
 	struct efa_wq *sq = &qp->sq;
 	int err = 0;
 	u16 id;
@@ -223,6 +266,25 @@ static void efa_ring_sq(struct efa_qp *qp)
 	writel(qp->sq.pc, qp->sq_db.io);
 }
 
+/* May @qp be given work? Not by the device, any more, unless @alive. */
+static int efa_check_post(struct efa_qp *qp, enum ib_qp_state least,
+			  bool *alive)
+{
+	enum ib_qp_state state = READ_ONCE(qp->state);
+
+	*alive = efa_is_alive(to_edev(qp->ibqp.device), qp->life);
+	/* so that a drain ends: it is flushed at once */
+	if (!*alive && state != IB_QPS_ERR)
+		return -EIO;
+	return state < least ? -EINVAL : 0;
+}
+
+static void efa_kick(struct ib_cq *ibcq)
+{
+	if (ibcq->comp_handler)
+		ibcq->comp_handler(ibcq, ibcq->cq_context);
+}
+
 int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 		  const struct ib_send_wr **bad)
 {
@@ -231,22 +293,23 @@ int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 	unsigned int batch = dev->caps.max_tx_batch ?: U16_MAX;
 	unsigned int pending = 0;
 	unsigned long flags;
-	int err = 0;
+	bool alive;
+	u16 id;
+	int err;
 
 	/* such a device must not be told of a whole ring at once */
 	if (dev->caps.min_sq_depth)
 		batch = min_t(unsigned int, batch, max_t(u16, qp->sq.mask, 1));
 	spin_lock_irqsave(&qp->sq.lock, flags);
-	if (!efa_is_alive(dev, qp->life))
-		err = -EIO;
-	else if (READ_ONCE(qp->state) < IB_QPS_RTS)
-		err = -EINVAL;
+	err = efa_check_post(qp, IB_QPS_RTS, &alive);
 	while (!err && wr) {
-		err = efa_send_one(qp, wr);
+		err = alive ? efa_send_one(qp, wr) :
+			      efa_wq_take(&qp->sq, wr->wr_id, &id);
 		if (err)
 			break;
 		wr = wr->next;
-		if (++pending == batch) {
+		pending += alive;
+		if (pending == batch) {
 			efa_ring_sq(qp);
 			pending = 0;
 		}
@@ -256,6 +319,8 @@ int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 	spin_unlock_irqrestore(&qp->sq.lock, flags);
 	if (err)
 		*bad = wr;
+	if (!alive)
+		efa_kick(ibqp->send_cq);
 	return err;
 }
 
@@ -285,7 +350,7 @@ static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 		desc->req_id = cpu_to_le16(id);
 		desc->length = cpu_to_le16(min_t(u32, sge->length, U16_MAX));
 		desc->lkey_ctrl =
-			cpu_to_le32(FIELD_PREP(EFA_RX_LKEY, sge->lkey) |
+			cpu_to_le32(FIELD_PREP(EFA_LKEY, sge->lkey) |
 				    (i ? 0 : EFA_RX_FIRST) |
 				    (i == num - 1 ? EFA_RX_LAST : 0));
 	}
@@ -295,20 +360,18 @@ static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 int efa_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 		  const struct ib_recv_wr **bad)
 {
-	struct efa_dev *dev = to_edev(ibqp->device);
 	struct efa_qp *qp = to_eqp(ibqp);
 	unsigned long flags;
-	u16 before;
-	int err = 0;
+	u16 before, id;
+	bool alive;
+	int err;
 
 	spin_lock_irqsave(&qp->rq.lock, flags);
 	before = qp->rq.pc;
-	if (!efa_is_alive(dev, qp->life))
-		err = -EIO;
-	else if (READ_ONCE(qp->state) == IB_QPS_RESET)
-		err = -EINVAL;
+	err = efa_check_post(qp, IB_QPS_INIT, &alive);
 	while (!err && wr) {
-		err = efa_recv_one(qp, wr);
+		err = alive ? efa_recv_one(qp, wr) :
+			      efa_wq_take(&qp->rq, wr->wr_id, &id);
 		if (!err)
 			wr = wr->next;
 	}
@@ -319,6 +382,8 @@ int efa_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 	spin_unlock_irqrestore(&qp->rq.lock, flags);
 	if (err)
 		*bad = wr;
+	if (!alive)
+		efa_kick(ibqp->recv_cq);
 	return err;
 }
 
@@ -373,9 +438,8 @@ static const struct efa_cqe *efa_next_cqe(struct efa_cq *cq, bool take)
 static bool efa_fill_wc(struct efa_cq *cq, const struct efa_cqe *cqe,
 			struct ib_wc *wc)
 {
-	struct efa_dev *dev = to_edev(cq->ibcq.device);
 	bool is_send = FIELD_GET(EFA_CQE_Q_TYPE, cqe->flags) == EFA_CQE_SEND;
-	struct efa_qp *qp = xa_load(&dev->qps, le16_to_cpu(cqe->qp_num));
+	struct efa_qp *qp = xa_load(&cq->qps, le16_to_cpu(cqe->qp_num));
 
 	memset(wc, 0, sizeof(*wc));
 	if (!qp || &cq->ibcq != (is_send ? qp->ibqp.send_cq :
@@ -403,6 +467,52 @@ static bool efa_fill_wc(struct efa_cq *cq, const struct efa_cqe *cqe,
 	return true;
 }
 
+/* What the device had when it was reset; none of @wc: only see if there is. */
+static int efa_flush_wq(struct efa_qp *qp, struct efa_wq *wq,
+			enum ib_wc_opcode opcode, int num, struct ib_wc *wc)
+{
+	unsigned long slot;
+	int got = 0;
+
+	for_each_set_bit(slot, wq->busy, wq->depth) {
+		if (got == num)
+			break;
+		smp_rmb();	/* pairs with efa_wq_take() */
+		if (wc) {
+			wc[got] = (struct ib_wc) {
+				.wr_id = wq->wr_id[slot],
+				.status = IB_WC_WR_FLUSH_ERR,
+				.vendor_err = EFA_COMP_FLUSHED,
+				.opcode = opcode,
+				.qp = &qp->ibqp,
+				.port_num = 1,
+			};
+			clear_bit_unlock(slot, wq->busy);
+		}
+		got++;
+	}
+	return got;
+}
+
+static int efa_flush_cq(struct efa_cq *cq, int num, struct ib_wc *wc)
+{
+	struct efa_qp *qp;
+	unsigned long i;
+	int got = 0;
+
+	if (cq->life >= READ_ONCE(to_edev(cq->ibcq.device)->first_held))
+		return 0;
+	xa_for_each(&cq->qps, i, qp) {
+		if (qp->ibqp.send_cq == &cq->ibcq)
+			got += efa_flush_wq(qp, &qp->sq, IB_WC_SEND, num - got,
+					    wc ? wc + got : NULL);
+		if (qp->ibqp.recv_cq == &cq->ibcq)
+			got += efa_flush_wq(qp, &qp->rq, IB_WC_RECV, num - got,
+					    wc ? wc + got : NULL);
+	}
+	return got;
+}
+
 int efa_poll_cq(struct ib_cq *ibcq, int num, struct ib_wc *wc)
 {
 	struct efa_cq *cq = to_ecq(ibcq);
@@ -417,6 +527,8 @@ int efa_poll_cq(struct ib_cq *ibcq, int num, struct ib_wc *wc)
 			break;
 		got += efa_fill_wc(cq, cqe, wc + got);
 	}
+	if (got < num)
+		got += efa_flush_cq(cq, num - got, wc + got);
 	spin_unlock_irqrestore(&cq->lock, flags);
 	return got;
 }
@@ -427,18 +539,15 @@ int efa_req_notify_cq(struct ib_cq *ibcq, enum ib_cq_notify_flags notify)
 	unsigned long flags;
 	int ret = 0;
 
-	if (!cq->eq || !cq->db.io ||
-	    (notify & IB_CQ_SOLICITED_MASK) == IB_CQ_SOLICITED)
+	if (!cq->eq || !cq->db.io)
 		return -EOPNOTSUPP;
 	spin_lock_irqsave(&cq->lock, flags);
 	if (efa_is_alive(to_edev(ibcq->device), cq->life))
 		writel(FIELD_PREP(EFA_CQ_DB_CONSUMER, cq->consumed & 0xffff) |
 		       FIELD_PREP(EFA_CQ_DB_CMD_SN, READ_ONCE(cq->events) & 3) |
 		       EFA_CQ_DB_ARM, cq->db.io);
-	else
-		ret = -EIO;
-	if (!ret && (notify & IB_CQ_REPORT_MISSED_EVENTS))
-		ret = efa_next_cqe(cq, false) ? 1 : 0;
+	if (notify & IB_CQ_REPORT_MISSED_EVENTS)
+		ret = efa_next_cqe(cq, false) || efa_flush_cq(cq, 1, NULL);
 	spin_unlock_irqrestore(&cq->lock, flags);
 	return ret;
 }

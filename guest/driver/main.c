@@ -66,35 +66,41 @@ int efa_settle(struct efa_dev *dev, int err)
 }
 
 int efa_forget(struct efa_dev *dev, unsigned int life,
-	       enum efa_admin_opcode opcode, u32 handle)
+	       enum efa_admin_opcode opcode, u32 handle, const void *owner)
 {
 	int err;
 
 	if (efa_life_enter(dev, life))
 		return 0;	/* of an earlier life */
-	err = efa_cmd_free(dev, opcode, handle);
+	err = owner ? efa_cmd_free(dev, opcode, handle) :
+		      efa_cmd_undo(dev, opcode, handle);
 	efa_life_leave(dev);
-	return efa_settle(dev, err);
-}
-
-void efa_undo(struct efa_dev *dev, unsigned int life,
-	      enum efa_admin_opcode opcode, u32 handle)
-{
-	if (efa_forget(dev, life, opcode, handle)) {
-		efa_schedule_recovery(dev);
+	err = efa_settle(dev, err);
+	if (err && !owner) {
 		flush_work(&dev->recovery);
+		err = 0;
 	}
+	return err;
 }
 
 /*
  * Also from interrupts and under the life lock, which the work takes. What
- * goes wrong while it is at it, it sees itself.
+ * comes before there is a life is seen to at its beginning.
  */
 void efa_schedule_recovery(struct efa_dev *dev)
 {
-	if (READ_ONCE(dev->state) == EFA_DEV_LIVE &&
-	    !test_and_set_bit(0, &dev->dying))
-		queue_work(system_freezable_wq, &dev->recovery);
+	if (READ_ONCE(dev->state) != EFA_DEV_LIVE)
+		set_bit(EFA_FATAL_EARLY, &dev->dying);
+	else if (!test_and_set_bit(EFA_DYING, &dev->dying))
+		queue_work(dev->wq, &dev->recovery);
+}
+
+static void efa_begin_life(struct efa_dev *dev)
+{
+	/* pairs with efa_is_alive() */
+	smp_store_release(&dev->state, EFA_DEV_LIVE);
+	if (test_and_clear_bit(EFA_FATAL_EARLY, &dev->dying))
+		efa_schedule_recovery(dev);
 }
 
 /* From here on nobody rings a doorbell of this life. Under the life lock. */
@@ -169,6 +175,34 @@ static void efa_quiesce_eqs(struct efa_dev *dev)
 	}
 }
 
+/*
+ * It may never have been reset: have it begin one, which ends when a driver
+ * comes that can talk to it, and touch nothing until then.
+ */
+static void efa_silence(struct efa_dev *dev)
+{
+	efa_reg_write(dev, EFA_REG_DEV_CTL, EFA_DEV_CTL_DEV_RESET);
+	pci_clear_master(dev->pdev);
+}
+
+/*
+ * The device touches nothing any more of what was made in lives that have
+ * ended: kernel users get their requests back (efa_poll_cq()).
+ */
+static void efa_flush_kernel(struct efa_dev *dev)
+{
+	struct efa_cq *cq;
+	unsigned long i;
+
+	WRITE_ONCE(dev->first_held, dev->life);
+	xa_lock_irq(&dev->cqs);
+	xa_for_each(&dev->cqs, i, cq)
+		if (!cq->ibcq.uobject && cq->life < dev->life &&
+		    cq->ibcq.comp_handler)
+			cq->ibcq.comp_handler(&cq->ibcq, cq->ibcq.cq_context);
+	xa_unlock_irq(&dev->cqs);
+}
+
 static void efa_recover(struct work_struct *work)
 {
 	struct efa_dev *dev = container_of(work, struct efa_dev, recovery);
@@ -184,11 +218,12 @@ static void efa_recover(struct work_struct *work)
 	}
 	efa_end_life(dev, EFA_DEV_BROKEN);
 	WRITE_ONCE(dev->life, dev->life + 1);
-	efa_quiesce_eqs(dev);
 	efa_take_pages(dev);
 	do {
 		if (tries)
 			msleep(EFA_RECOVERY_MS << tries);
+		efa_quiesce_eqs(dev);
+		clear_bit(EFA_FATAL_EARLY, &dev->dying);
 		err = efa_bring_up(dev, EFA_RESET_ADMIN_TO);
 		if (!err)
 			err = efa_announce(dev);
@@ -197,14 +232,18 @@ static void efa_recover(struct work_struct *work)
 			err = -EIO;
 		if (err)
 			efa_admin_stop(dev);
-	} while (err && !dev->removing && ++tries < EFA_RECOVERY_TRIES);
+	} while (err && !READ_ONCE(dev->removing) &&
+		 ++tries < EFA_RECOVERY_TRIES);
 	if (err)
-		/* it may never have been reset: let it touch nothing */
-		pci_clear_master(dev->pdev);
-	clear_bit(0, &dev->dying);
+		efa_silence(dev);
+	clear_bit(EFA_DYING, &dev->dying);
 	smp_mb__after_atomic();
-	WRITE_ONCE(dev->state, err ? EFA_DEV_DOWN : EFA_DEV_LIVE);
-	if (!dev->removing)
+	if (err)
+		WRITE_ONCE(dev->state, EFA_DEV_DOWN);
+	else
+		efa_begin_life(dev);
+	efa_flush_kernel(dev);
+	if (!READ_ONCE(dev->removing))
 		efa_tell_users(dev, dev->life - 1);
 	up_write(&dev->life_lock);
 
@@ -318,12 +357,23 @@ static int efa_alloc_vectors(struct efa_dev *dev)
 	return 0;
 }
 
-/* No new life; what is under way ends. The device may be gone. */
-static void efa_take_down(struct efa_dev *dev)
+/*
+ * No new life. What is under way ends by itself, or at once if the device is
+ * gone, and so touches no memory. @reason: reset it, unless it is gone.
+ */
+static void efa_take_down(struct efa_dev *dev, bool gone,
+			  enum efa_reset_reason reason)
 {
-	efa_admin_stop(dev);
+	if (gone)
+		efa_admin_stop(dev);
 	down_write(&dev->life_lock);
+	efa_admin_stop(dev);
 	efa_end_life(dev, EFA_DEV_DOWN);
+	WRITE_ONCE(dev->life, dev->life + 1);
+	efa_quiesce_eqs(dev);
+	if (!gone && efa_device_reset(dev, reason))
+		efa_silence(dev);
+	efa_flush_kernel(dev);
 	up_write(&dev->life_lock);
 }
 
@@ -347,16 +397,15 @@ static int efa_probe_objects(struct efa_dev *dev)
 	err = efa_announce(dev);
 	if (err)
 		goto free_irqs;
-	dev->state = EFA_DEV_LIVE;
+	efa_begin_life(dev);
 	err = efa_register(dev);
 	if (err)
-		goto destroy_eqs;
+		goto take_down;
 	return 0;
 
-destroy_eqs:
-	efa_take_down(dev);
+take_down:
+	efa_take_down(dev, false, EFA_RESET_INIT_ERR);
 	cancel_work_sync(&dev->recovery);
-	efa_eqs_destroy(dev);
 free_irqs:
 	efa_free_irqs(dev, dev->num_eqs);
 	return err;
@@ -429,6 +478,12 @@ static struct efa_dev *efa_dev_alloc(struct pci_dev *pdev)
 
 	if (!dev)
 		return NULL;
+	dev->wq = alloc_workqueue(EFA_DRV_NAME, WQ_FREEZABLE | WQ_MEM_RECLAIM,
+				  1);
+	if (!dev->wq) {
+		ib_dealloc_device(&dev->ibdev);
+		return NULL;
+	}
 	dev->pdev = pdev;
 	init_rwsem(&dev->life_lock);
 	INIT_WORK(&dev->recovery, efa_recover);
@@ -444,6 +499,7 @@ static struct efa_dev *efa_dev_alloc(struct pci_dev *pdev)
 
 static void efa_dev_free(struct efa_dev *dev)
 {
+	destroy_workqueue(dev->wq);
 	xa_destroy(&dev->bar_owner);
 	xa_destroy(&dev->qps);
 	xa_destroy(&dev->cqs);
@@ -490,22 +546,17 @@ static void efa_remove(struct pci_dev *pdev)
 	bool present = pci_device_is_present(pdev);
 
 	/* recovery is not tried again, and behind the lock nobody is told */
-	dev->removing = true;
+	WRITE_ONCE(dev->removing, true);
 	down_write(&dev->life_lock);
 	up_write(&dev->life_lock);
 	/* a device that was pulled out answers no command */
 	if (!present)
-		efa_take_down(dev);
+		efa_take_down(dev, true, 0);
 	/* destroys what users have left; the lives can still change */
 	ib_unregister_device(&dev->ibdev);
-	down_write(&dev->life_lock);
-	if (dev->state == EFA_DEV_LIVE)
-		efa_eqs_destroy(dev);
-	up_write(&dev->life_lock);
-	efa_take_down(dev);
 	cancel_work_sync(&dev->recovery);
-	if (present)
-		efa_device_reset(dev, EFA_RESET_NORMAL);
+	if (dev->state != EFA_DEV_DOWN)
+		efa_take_down(dev, false, EFA_RESET_NORMAL);
 	efa_free_irqs(dev, dev->num_eqs);
 	free_irq(pci_irq_vector(pdev, 0), dev);
 	cancel_work_sync(&dev->recovery);
@@ -521,8 +572,7 @@ static void efa_shutdown(struct pci_dev *pdev)
 {
 	struct efa_dev *dev = pci_get_drvdata(pdev);
 
-	efa_take_down(dev);
-	efa_device_reset(dev, EFA_RESET_SHUTDOWN);
+	efa_take_down(dev, false, EFA_RESET_SHUTDOWN);
 }
 
 /* Sleep is the end of a life. */
@@ -530,11 +580,12 @@ static int efa_suspend(struct device *device)
 {
 	struct efa_dev *dev = dev_get_drvdata(device);
 
+	down_write(&dev->life_lock);	/* what is under way is answered */
 	efa_admin_stop(dev);
-	down_write(&dev->life_lock);
 	efa_end_life(dev, EFA_DEV_BROKEN);
 	efa_quiesce_eqs(dev);
-	efa_device_reset(dev, EFA_RESET_NORMAL);
+	if (efa_device_reset(dev, EFA_RESET_NORMAL))
+		efa_silence(dev);
 	up_write(&dev->life_lock);
 	return 0;
 }

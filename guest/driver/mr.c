@@ -166,7 +166,7 @@ int efa_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)
 {
 	struct efa_mr *mr = to_emr(ibmr);
 	int err = efa_forget(to_edev(ibmr->device), mr->life,
-			     EFA_ADMIN_DEREG_MR, ibmr->lkey);
+			     EFA_ADMIN_DEREG_MR, ibmr->lkey, ibmr->uobject);
 
 	if (err)
 		return err;

@@ -39,5 +39,5 @@ int efa_dealloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 	struct efa_pd *pd = to_epd(ibpd);
 
 	return efa_forget(to_edev(ibpd->device), pd->life, EFA_ADMIN_DEALLOC_PD,
-			  pd->pdn);
+			  pd->pdn, ibpd->uobject);
 }

@@ -113,6 +113,22 @@ static int efa_qp_map(struct efa_dev *dev, struct efa_qp *qp,
 				     &resp->rq_mmap_key);
 }
 
+/* Events find it, and completions, if it is the kernel's. */
+static int efa_qp_enter(struct efa_dev *dev, struct efa_qp *qp)
+{
+	int err = xa_err(xa_store(&dev->qps, qp->ibqp.qp_num, qp, GFP_KERNEL));
+
+	return err || qp->ibqp.uobject ? err : efa_kernel_qp_enter(qp);
+}
+
+/* ... and do so no more. */
+static void efa_qp_leave(struct efa_dev *dev, struct efa_qp *qp)
+{
+	xa_cmpxchg(&dev->qps, qp->ibqp.qp_num, qp, NULL, GFP_KERNEL);
+	if (!qp->ibqp.uobject)
+		efa_kernel_qp_leave(qp);
+}
+
 static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 			const struct ib_qp_init_attr *attr,
 			const struct efa_abi_create_qp *cmd,
@@ -128,8 +144,7 @@ static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 	qp->ibqp.qp_num = le16_to_cpu(got.qp_num);
 	err = efa_qp_map(dev, qp, cmd->sq_ring_size, &got, resp);
 	if (!err)
-		err = xa_err(xa_store(&dev->qps, qp->ibqp.qp_num, qp,
-				      GFP_KERNEL));
+		err = efa_qp_enter(dev, qp);
 	if (err && efa_cmd_undo(dev, EFA_ADMIN_DESTROY_QP, qp->handle))
 		err = -EIO;	/* the caller waits until it is gone */
 	return err;
@@ -137,7 +152,7 @@ static int efa_qp_build(struct efa_dev *dev, struct efa_qp *qp,
 
 static void efa_qp_release(struct efa_dev *dev, struct efa_qp *qp)
 {
-	xa_cmpxchg(&dev->qps, qp->ibqp.qp_num, qp, NULL, GFP_KERNEL);
+	efa_qp_leave(dev, qp);
 	if (!qp->ibqp.uobject)
 		efa_kernel_qp_exit(qp);
 	efa_window_close(&qp->rq_db);
@@ -176,7 +191,8 @@ int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 		err = efa_get_qp_cmd(dev, attr, udata, &cmd);
 	if (!err && cmd.rq_ring_size)
 		err = efa_ring_alloc(dev, &qp->rq_ring, cmd.rq_ring_size,
-				     DMA_TO_DEVICE);
+				     udata ? DMA_TO_DEVICE :
+					     DMA_BIDIRECTIONAL);
 	if (err)
 		goto out;
 	qp->life = to_epd(ibqp->pd)->life;
@@ -203,7 +219,8 @@ int efa_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *attr,
 	}
 	err = efa_copy_resp(udata, &resp, sizeof(resp));
 	if (err)
-		efa_undo(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle);
+		efa_forget(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle,
+			   NULL);
 out:
 	if (err) {
 		efa_qp_release(dev, qp);
@@ -216,8 +233,11 @@ int efa_destroy_qp(struct ib_qp *ibqp, struct ib_udata *udata)
 {
 	struct efa_dev *dev = to_edev(ibqp->device);
 	struct efa_qp *qp = to_eqp(ibqp);
-	int err = efa_forget(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle);
+	int err;
 
+	efa_qp_leave(dev, qp);
+	err = efa_forget(dev, qp->life, EFA_ADMIN_DESTROY_QP, qp->handle,
+			 ibqp->uobject);
 	if (!err)
 		efa_qp_release(dev, qp);
 	return err;
@@ -303,14 +323,21 @@ int efa_modify_qp(struct ib_qp *ibqp, struct ib_qp_attr *attr, int mask,
 	req.modify_mask = cpu_to_le32(what);
 
 	err = efa_life_enter(dev, qp->life);
-	if (err)
-		return err;
-	err = efa_exec(dev, EFA_ADMIN_MODIFY_QP, &req, sizeof(req), NULL, 0);
-	if (!err)
-		WRITE_ONCE(qp->state, to);
-	if (!err && to == IB_QPS_RESET && !ibqp->uobject)
-		efa_kernel_qp_reset(qp);
-	efa_life_leave(dev);
+	if (!err) {
+		err = efa_exec(dev, EFA_ADMIN_MODIFY_QP, &req, sizeof(req),
+			       NULL, 0);
+		if (!err)
+			WRITE_ONCE(qp->state, to);
+		if (!err && to == IB_QPS_RESET && !ibqp->uobject)
+			efa_kernel_qp_reset(qp);
+		efa_life_leave(dev);
+	}
+	/* so that what a device had that is lost can be drained */
+	if (err && to == IB_QPS_ERR && !ibqp->uobject) {
+		err = efa_settle(dev, err);
+		if (!err)
+			WRITE_ONCE(qp->state, to);
+	}
 	return err;
 }
 

@@ -160,7 +160,8 @@ def test_resources_like_stock(env):
 
 def _resources(env, cluster):
     said = env.exec(0, RESOURCES, on=cluster).stdout
-    for pattern in (r'(pid"?:?) \d+', r'((?:lqp|cq|mr|pd|ctx)n"?:?) \d+', r'([lr]key"?:?) (?:0x|")?[0-9a-f]+', r'(guid"?:?) \S+'):
+    for pattern in (r'((?:pid|lqpn|cqn|mrn|pdn|ctxn)"?:?) \d+', r'([lr]key"?:?) (?:0x|")?[0-9a-f]+',
+                    r'(guid"?:?) \S+'):
         said = re.sub(pattern, r"\1 X", said)
     return said.splitlines()
 
