@@ -5,7 +5,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from efa_emu import guest, kernel
+from efa_emu import faults, guest, kernel
 from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 2, "driver": "efa-emu", "generation": 3, "device": "admin-timeout-ms=500"}
@@ -16,6 +16,9 @@ NOTHING = "efa_0: pd 0 cq 0 qp 0 cm_id 0 mr 0 ctx 0"
 DEVICES = "/sys/bus/pci/drivers/efa_emu/0*"
 SELF_TEST = "ib_send_lat -c SRD -x 0 -n 100 & until grep -q ':4853 ' /proc/net/tcp*; do sleep 0.01; done; " \
             "ib_send_lat -c SRD -x 0 -n 100 localhost && wait"
+RECOVERIES = "dmesg | grep -c 'recovered, life' || true"
+AWAIT_SENDS = "sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }; before=$(sent); " \
+              "until [ $(sent) -gt $((before + 100)) ]; do sleep 0.01; done"
 LOAD_DRIVER = "insmod /usr/lib/efa/driver/efa_emu.ko"
 
 
@@ -75,7 +78,8 @@ def check_clean(env, on=None):
 def test_pingpong(env):
     """Thousands of messages, UD and SRD, each byte as it should be; completions by interrupt."""
     for options in ({"type": "ud"}, {"type": "srd"}, {"type": "srd", "size": 4096, "poll": "workqueue"},
-                    {"type": "srd", "poll": "handler"}, {"type": "ud", "size": 20, "by_inline": "y"}, {"type": "srd", "size": 32, "by_inline": "y"}):
+                    {"type": "srd", "poll": "handler"}, {"type": "ud", "size": 20, "by_inline": "y"},
+                    {"type": "srd", "size": 32, "by_inline": "y"}):
         with loaded(env, rounds=2000, **options):
             assert run(env, "pingpong") == "ok: 2000 rounds"
             assert run(env, "pingpong") == "ok: 2000 rounds"
@@ -144,12 +148,43 @@ def test_recovery(env):
             if echo pingpong >{FILES}/run 2>/dev/null; then exit 1; fi
         """)
         assert env.exec(0, f"cat {FILES}/result").stdout == "ib_post_send: -5\n"
+        # what the device had is flushed, and a drain ends, though it has forgotten the queue pair
+        env.exec(0, f"echo drain >{FILES}/run 2>/dev/null || true", limit=10)
+        assert "flushed" in env.exec(0, f"cat {FILES}/result").stdout
         # somebody else works in the new life, before and after the user of the old one goes
         env.exec(0, SELF_TEST)
         env.exec(0, "rmmod efa_pingpong")
         env.exec(0, SELF_TEST)
     with loaded(env, type="srd", rounds=2000):
         assert run(env, "pingpong") == "ok: 2000 rounds"
+    check_clean(env)
+
+
+@timeout(120)
+def test_kept(env):
+    """The device refuses to forget an object that the kernel ends: it is reset, and touches memory no more."""
+    for opcode in ("destroy-ah", "destroy-qp", "destroy-cq", "dereg-mr", "dealloc-pd"):
+        before = int(env.exec(0, RECOVERIES).stdout)
+        with loaded(env, type="srd", rounds=1000):
+            assert run(env, "pingpong") == "ok: 1000 rounds"
+            faults.set_rules(env.cluster, 0, 0, [{"opcode": opcode}])
+            env.exec(0, "rmmod efa_pingpong", limit=20)
+        [seen] = faults.stats(env.cluster, 0)
+        assert seen["fired"] == 1, (opcode, seen)
+        assert int(env.exec(0, RECOVERIES).stdout) == before + 1, opcode
+    faults.set_rules(env.cluster, 0, 0, [])
+    check_clean(env)
+
+
+@timeout(120)
+def test_dead_while_draining(env):
+    """The device is lost while the kernel waits for what it had: it comes back as flushed."""
+    for opcode, action in (("modify-qp", "ignore"), ("query-qp", "lose")):
+        with loaded(env, type="srd", rounds=100000000):
+            env.exec(0, f"(echo pingpong >{FILES}/run) 2>/dev/null & {AWAIT_SENDS}")
+            faults.set_rules(env.cluster, 0, 0, [{"opcode": opcode, "action": action}])
+            env.exec(0, "rmmod efa_pingpong", limit=20)
+            faults.set_rules(env.cluster, 0, 0, [])
     check_clean(env)
 
 

@@ -532,6 +532,9 @@ static void destroy(void)
 {
 	unsigned int i;
 
+	/* what is posted in the meantime would be to nobody */
+	if (!IS_ERR_OR_NULL(pp->qp) && !IS_ERR_OR_NULL(pp->ah))
+		ib_drain_qp(pp->qp);
 	if (!IS_ERR_OR_NULL(pp->qp))
 		ib_destroy_qp(pp->qp);
 	if (!IS_ERR_OR_NULL(pp->ah))
