@@ -4,8 +4,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qapi/util.h"
 #include "qapi/visitor.h"
+#include "qapi/visitor-impl.h"
 #include "pci-visit.h"
 
 /* Laid out as GenericList; what a list's element holds. */
@@ -87,6 +89,12 @@ bool efa_visit_array(Visitor *v, const char *name, const EfaVisitArray *type,
     size_t size = efa_element_size(type);
     bool ok = true;
 
+    /* the plain form of a value, as HMP's qom-set has it, knows no members */
+    if (!v->start_struct) {
+        error_setg(errp, "%s is a list of structures, which only JSON can "
+                   "write", name);
+        return false;
+    }
     if (!visit_is_input(v)) {
         list = efa_to_list(type, *items, *num);
     }

@@ -48,7 +48,7 @@ static void test_round_trip(void)
 static void test_errors(void)
 {
     Vm *vm = vm_start(DEVICE);
-    g_autofree char *before = NULL, *after = NULL;
+    g_autofree char *before = NULL, *after = NULL, *hmp = NULL;
 
     set(vm, "[{\"opcode\": \"alloc-pd\"}]");
     before = prop_get(vm, "faults");
@@ -63,6 +63,14 @@ static void test_errors(void)
     refused(vm, "[{\"nth\": -1}]", "nth", "uint32");
     refused(vm, "[{\"extended-status\": 65536}]", "extended-status", "uint16");
     refused(vm, "{}", "faults", "array");
+    /* not in the monitor's plain form of values, but in its JSON form */
+    hmp = vm_qmp(vm, "human-monitor-command", "\"command-line\": "
+                 "\"qom-set /machine/peripheral/efa0 faults 5\"");
+    g_assert_nonnull(strstr(hmp, "only JSON"));
+    g_free(hmp);
+    hmp = vm_qmp(vm, "human-monitor-command", "\"command-line\": \"qom-set "
+                 "-j /machine/peripheral/efa0 faults [{'opcode':5}]\"");
+    g_assert_nonnull(strstr(hmp, "string"));
     after = prop_get(vm, "faults");
     g_assert_cmpstr(before, ==, after);
     PROP_REFUSED(vm, "fault-stats", "[]", "fault-stats");
