@@ -8,15 +8,14 @@
 #ifndef EFA_ABI_H
 #define EFA_ABI_H
 
-#include <linux/bits.h>
 #include <linux/types.h>
 #include <rdma/ib_user_ioctl_cmds.h>
 
 #define EFA_ABI_VERSION	1
 
 /* supported_caps: limits that the provider heeds */
-#define EFA_ABI_KNOWS_TX_BATCH		BIT(0)
-#define EFA_ABI_KNOWS_MIN_SQ_WR		BIT(1)
+#define EFA_ABI_KNOWS_TX_BATCH		(1 << 0)
+#define EFA_ABI_KNOWS_MIN_SQ_WR		(1 << 1)
 
 struct efa_abi_alloc_ucontext {
 	__u32 supported_caps;
@@ -24,8 +23,8 @@ struct efa_abi_alloc_ucontext {
 };
 
 /* cmds_supp_udata_mask: verbs with private data */
-#define EFA_ABI_UDATA_QUERY_DEVICE	BIT(0)
-#define EFA_ABI_UDATA_CREATE_AH		BIT(1)
+#define EFA_ABI_UDATA_QUERY_DEVICE	(1 << 0)
+#define EFA_ABI_UDATA_CREATE_AH		(1 << 1)
 
 struct efa_abi_alloc_ucontext_resp {
 	__u32 comp_mask;
@@ -45,9 +44,9 @@ struct efa_abi_alloc_pd_resp {
 	__u8 reserved_30[2];
 };
 
-#define EFA_ABI_CQ_WITH_CHANNEL		BIT(0)
-#define EFA_ABI_CQ_WITH_SGID		BIT(1)
-#define EFA_ABI_CQ_WITH_64_BIT_ID	BIT(2)
+#define EFA_ABI_CQ_WITH_CHANNEL		(1 << 0)
+#define EFA_ABI_CQ_WITH_SGID		(1 << 1)
+#define EFA_ABI_CQ_WITH_64_BIT_ID	(1 << 2)
 
 struct efa_abi_create_cq {
 	__u32 comp_mask;
@@ -57,7 +56,7 @@ struct efa_abi_create_cq {
 	__u8 reserved_58[5];
 };
 
-#define EFA_ABI_CQ_RESP_DB_OFF		BIT(0)
+#define EFA_ABI_CQ_RESP_DB_OFF		(1 << 0)
 
 struct efa_abi_create_cq_resp {
 	__u32 comp_mask;
@@ -72,8 +71,8 @@ struct efa_abi_create_cq_resp {
 
 #define EFA_ABI_DRIVER_QP_SRD		0
 
-#define EFA_ABI_QP_UNSOLICITED		BIT(0)
-#define EFA_ABI_QP_64_BIT_ID		BIT(1)
+#define EFA_ABI_QP_UNSOLICITED		(1 << 0)
+#define EFA_ABI_QP_64_BIT_ID		(1 << 1)
 
 struct efa_abi_create_qp {
 	__u32 comp_mask;
@@ -107,14 +106,14 @@ struct efa_abi_create_ah_resp {
 };
 
 /* device_caps */
-#define EFA_ABI_CAP_RDMA_READ		BIT(0)
-#define EFA_ABI_CAP_RNR_RETRY		BIT(1)
-#define EFA_ABI_CAP_CQ_NOTIFICATIONS	BIT(2)
-#define EFA_ABI_CAP_CQ_WITH_SGID	BIT(3)
-#define EFA_ABI_CAP_DATA_POLLING_128	BIT(4)
-#define EFA_ABI_CAP_RDMA_WRITE		BIT(5)
-#define EFA_ABI_CAP_UNSOLICITED		BIT(6)
-#define EFA_ABI_CAP_64_BIT_ID		BIT(9)
+#define EFA_ABI_CAP_RDMA_READ		(1 << 0)
+#define EFA_ABI_CAP_RNR_RETRY		(1 << 1)
+#define EFA_ABI_CAP_CQ_NOTIFICATIONS	(1 << 2)
+#define EFA_ABI_CAP_CQ_WITH_SGID	(1 << 3)
+#define EFA_ABI_CAP_DATA_POLLING_128	(1 << 4)
+#define EFA_ABI_CAP_RDMA_WRITE		(1 << 5)
+#define EFA_ABI_CAP_UNSOLICITED		(1 << 6)
+#define EFA_ABI_CAP_64_BIT_ID		(1 << 9)
 
 struct efa_abi_query_device_resp {
 	__u32 comp_mask;
@@ -139,11 +138,11 @@ enum {
 	EFA_ABI_ATTR_MR_RDMA_RECV_IC,
 };
 
-static_assert(sizeof(struct efa_abi_alloc_ucontext_resp) == 24);
-static_assert(sizeof(struct efa_abi_create_cq) == 16);
-static_assert(sizeof(struct efa_abi_create_cq_resp) == 40);
-static_assert(sizeof(struct efa_abi_create_qp) == 24);
-static_assert(sizeof(struct efa_abi_create_qp_resp) == 64);
-static_assert(sizeof(struct efa_abi_query_device_resp) == 24);
+static_assert(sizeof(struct efa_abi_alloc_ucontext_resp) == 24, "layout");
+static_assert(sizeof(struct efa_abi_create_cq) == 16, "layout");
+static_assert(sizeof(struct efa_abi_create_cq_resp) == 40, "layout");
+static_assert(sizeof(struct efa_abi_create_qp) == 24, "layout");
+static_assert(sizeof(struct efa_abi_create_qp_resp) == 64, "layout");
+static_assert(sizeof(struct efa_abi_query_device_resp) == 24, "layout");
 
 #endif /* EFA_ABI_H */
