@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * EFA provider: objects of a process, and what files ask of each other
+ *
+ *   objects   context.c pd.c mr.c ah.c cq.c qp.c
+ *   work      send.c recv.c poll.c, over ring.h and ids.c
+ *   efadv     dv.c
+ */
+#ifndef EFA_H
+#define EFA_H
+
+#include <ccan/array_size.h>
+#include <ccan/minmax.h>
+#include <infiniband/driver.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <util/compiler.h>
+#include <util/util.h>
+#include "abi.h"
+#include "efa-io.h"
+#include "efadv.h"
+
+/* Names that came with later versions of efadv.h */
+#define EFA_INLINE_WRITE	(1 << 1)
+#define EFA_QP_FLAGS \
+	(EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV | EFA_INLINE_WRITE)
+
+/* ---- what a process knows of its device ---- */
+
+struct efa_context {
+	struct verbs_context vctx;
+
+	/* limits, as the kernel driver told them */
+	uint16_t sub_cqs_per_cq;
+	uint16_t inline_buf_size, inline_buf_size_ex;
+	uint32_t max_llq_size;		/* bytes */
+	uint16_t max_tx_batch;		/* units of 64 bytes, 0: no limit */
+	uint16_t min_sq_wr;
+	uint32_t max_sq_wr, max_rq_wr;	/* WQEs, buffers */
+	uint16_t max_sq_sge, max_rq_sge, max_rdma_sge;
+	uint32_t max_rdma_size;
+	uint32_t device_caps;		/* EFA_ABI_CAP_ */
+	uint32_t max_cqe;
+	size_t page_size;
+
+	/*
+	 * Whose a completion is: QPs by the lower bits of their number, with
+	 * how often each place was used, which is a part of request ids.
+	 */
+	pthread_spinlock_t qp_lock;	/* for changes */
+	struct efa_qp **qps;
+	uint8_t *qp_uses;
+	uint32_t qp_mask;
+};
+
+static inline struct efa_context *to_ectx(struct ibv_context *ibvctx)
+{
+	return container_of(ibvctx, struct efa_context, vctx.context);
+}
+
+static inline bool efa_has(const struct efa_context *ctx, uint32_t cap)
+{
+	return ctx->device_caps & cap;
+}
+
+/* NULL and EOPNOTSUPP in errno: the device is another provider's. */
+struct efa_context *efa_ctx_of(struct ibv_context *ibvctx);
+
+/* ---- locks ---- */
+
+/* A spinlock that is not there if only one thread uses the object. */
+struct efa_lock {
+	pthread_spinlock_t spin;
+	bool needed;
+};
+
+int efa_lock_init(struct efa_lock *lock, bool needed);
+void efa_lock_destroy(struct efa_lock *lock);
+
+static inline void efa_lock(struct efa_lock *lock)
+{
+	if (lock->needed)
+		pthread_spin_lock(&lock->spin);
+}
+
+static inline void efa_unlock(struct efa_lock *lock)
+{
+	if (lock->needed)
+		pthread_spin_unlock(&lock->spin);
+}
+
+/* ---- protection domains ---- */
+
+struct efa_td {
+	struct ibv_td ibvtd;
+	atomic_uint users;
+};
+
+/* One of the device's, or a parent domain around one. */
+struct efa_pd {
+	struct ibv_pd ibvpd;
+	atomic_uint users;		/* parent domains */
+	uint16_t pdn;
+	struct efa_pd *inner;		/* NULL: not a parent domain */
+	struct efa_td *td;		/* one thread for all of its objects */
+};
+
+static inline struct efa_pd *to_epd(struct ibv_pd *ibvpd)
+{
+	return container_of(ibvpd, struct efa_pd, ibvpd);
+}
+
+struct efa_ah {
+	struct ibv_ah ibvah;
+	uint16_t ahn;
+};
+
+static inline struct efa_ah *to_eah(struct ibv_ah *ibvah)
+{
+	return container_of(ibvah, struct efa_ah, ibvah);
+}
+
+/* ---- completion queues ---- */
+
+/* One ring of a CQ. */
+struct efa_sub_cq {
+	uint8_t *buf;
+	uint32_t consumed;
+};
+
+struct efa_cq {
+	struct verbs_cq vcq;
+	struct efadv_cq dv;
+	struct efa_lock lock;
+	uint8_t *buf;
+	size_t buf_size;
+	uint32_t mask;			/* entries of a ring - 1 */
+	uint16_t cqn;
+	uint16_t num_sub;
+	uint16_t next_sub;		/* where to look first */
+	uint16_t consumed;		/* of all rings */
+	uint8_t events;			/* taken: the arm sequence number */
+	void *db_page;			/* NULL: no doorbell */
+	void *db;
+	bool wide_ids;			/* sends have request ids of 64 bits */
+
+	/* of the entry that the extended API looks at */
+	const struct efa_io_cdesc *cur;
+	struct efa_qp *cur_qp;
+
+	struct efa_sub_cq sub[];
+};
+
+static inline struct efa_cq *to_ecq(struct ibv_cq *ibvcq)
+{
+	return container_of(ibvcq, struct efa_cq, vcq.cq);
+}
+
+static inline struct efa_cq *to_ecq_ex(struct ibv_cq_ex *ibvcqx)
+{
+	return container_of(ibvcqx, struct efa_cq, vcq.cq_ex);
+}
+
+/* poll.c: functions of the extended API into @cq, for what is wanted */
+void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags);
+
+/* ---- queue pairs ---- */
+
+/*
+ * Requests of one queue that the device has. SRD completes in any order, so
+ * each has a slot, whose number, with the QP's generation above it, is the
+ * request's id.
+ */
+struct efa_wq {
+	struct efa_lock lock;
+	uint64_t *wr_id;		/* by slot */
+	uint16_t *free;			/* slots, a stack */
+	uint16_t num_free;
+	uint16_t count;			/* of slots */
+	uint16_t slot_mask;
+	uint16_t generation;		/* in place, above slot_mask */
+	uint16_t ring_mask;		/* entries - 1 */
+	uint16_t pc;			/* entries written */
+	uint16_t max_sge;
+	void *db_page;
+	void *db;
+};
+
+struct efa_sq {
+	struct efa_wq wq;
+	uint8_t *llq_map;
+	size_t llq_size;
+	uint8_t *llq;			/* in it */
+	uint16_t wqe_size;		/* 64 or 128 */
+	uint16_t max_inline, max_inline_rdma;
+	uint16_t max_rdma_sge;
+	uint16_t max_batch;		/* WQEs to a doorbell */
+	bool signal_all;
+	bool wide_ids;
+
+	/* between ibv_wr_start() and _complete(): WQEs that wait */
+	uint8_t *staged;
+	uint16_t num_staged;
+	int err;			/* the first */
+	struct efa_io_tx_wqe *cur;	/* the last, NULL: it was refused */
+};
+
+struct efa_rq {
+	struct efa_wq wq;
+	struct efa_io_rx_desc *ring;
+	size_t ring_size;
+};
+
+struct efa_qp {
+	struct verbs_qp vqp;
+	struct efa_context *ctx;
+	struct efa_sq sq;
+	struct efa_rq rq;
+	bool srd;
+};
+
+static inline struct efa_qp *to_eqp(struct ibv_qp *ibvqp)
+{
+	return container_of(ibvqp, struct efa_qp, vqp.qp);
+}
+
+static inline struct efa_qp *to_eqp_ex(struct ibv_qp_ex *ibvqpx)
+{
+	return container_of(ibvqpx, struct efa_qp, vqp.qp_ex);
+}
+
+/* ---- context.c, pd.c, mr.c, ah.c ---- */
+int efa_query_device_ex(struct ibv_context *ibvctx,
+			const struct ibv_query_device_ex_input *input,
+			struct ibv_device_attr_ex *attr, size_t attr_size);
+int efa_query_port(struct ibv_context *ibvctx, uint8_t port,
+		   struct ibv_port_attr *attr);
+struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx);
+int efa_dealloc_pd(struct ibv_pd *ibvpd);
+struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx,
+			    struct ibv_td_init_attr *attr);
+int efa_dealloc_td(struct ibv_td *ibvtd);
+struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
+				       struct ibv_parent_domain_init_attr *attr);
+struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length,
+			  uint64_t iova, int access);
+struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset,
+				 size_t length, uint64_t iova, int fd,
+				 int access);
+int efa_dereg_mr(struct verbs_mr *vmr);
+struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *attr);
+int efa_destroy_ah(struct ibv_ah *ibvah);
+/* A page or ring by a key of the kernel; NULL and errno. */
+void *efa_map(struct efa_context *ctx, uint64_t key, size_t size, int prot);
+
+/* ---- cq.c, poll.c ---- */
+struct ibv_cq *efa_create_cq(struct ibv_context *ibvctx, int cqe,
+			     struct ibv_comp_channel *channel, int vector);
+struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx,
+				   struct ibv_cq_init_attr_ex *attr);
+struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
+			     struct ibv_cq_init_attr_ex *attr,
+			     uint64_t efa_flags);
+int efa_destroy_cq(struct ibv_cq *ibvcq);
+void efa_cq_event(struct ibv_cq *ibvcq);
+int efa_req_notify_cq(struct ibv_cq *ibvcq, int solicited_only);
+int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc);
+/* Tell the device what was consumed, and ask for an event if @arm. */
+void efa_cq_ring(struct efa_cq *cq, bool arm);
+
+/* ---- qp.c ---- */
+struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd,
+			     struct ibv_qp_init_attr *attr);
+struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx,
+				struct ibv_qp_init_attr_ex *attr);
+struct ibv_qp *efa_qp_new(struct efa_context *ctx,
+			  struct ibv_qp_init_attr_ex *attr,
+			  const struct efadv_qp_init_attr *efa_attr);
+int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask);
+int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
+		 struct ibv_qp_init_attr *init);
+int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op,
+			       uint32_t flags);
+int efa_destroy_qp(struct ibv_qp *ibvqp);
+
+/* ---- send.c, recv.c ---- */
+int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr,
+		  struct ibv_send_wr **bad);
+void efa_qp_fill_wr_ops(struct efa_qp *qp, uint64_t send_ops);
+int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
+		  struct ibv_recv_wr **bad);
+
+#endif /* EFA_H */

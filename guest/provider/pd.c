@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA provider: protection domains, and those who share nothing with threads
+ *
+ * A parent domain is a PD of the device with a promise: objects made in it
+ * are used by one thread at a time, if it names a thread domain. Their locks
+ * are then left out. The device and the kernel know nothing of it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include "efa.h"
+
+struct efa_alloc_pd_resp {
+	struct ib_uverbs_alloc_pd_resp ibv_resp;
+	struct efa_abi_alloc_pd_resp efa;
+};
+
+struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx)
+{
+	struct efa_alloc_pd_resp resp = {};
+	struct ibv_alloc_pd cmd;
+	struct efa_pd *pd = calloc(1, sizeof(*pd));
+
+	if (!pd)
+		return NULL;
+	if (ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd),
+			     &resp.ibv_resp, sizeof(resp))) {
+		free(pd);
+		return NULL;
+	}
+	pd->pdn = resp.efa.pdn;
+	return &pd->ibvpd;
+}
+
+static int efa_dealloc_parent(struct efa_pd *pd)
+{
+	atomic_fetch_sub(&pd->inner->users, 1);
+	if (pd->td)
+		atomic_fetch_sub(&pd->td->users, 1);
+	free(pd);
+	return 0;
+}
+
+int efa_dealloc_pd(struct ibv_pd *ibvpd)
+{
+	struct efa_pd *pd = to_epd(ibvpd);
+	int err;
+
+	if (atomic_load(&pd->users))
+		return EBUSY;
+	if (pd->inner)
+		return efa_dealloc_parent(pd);
+	err = ibv_cmd_dealloc_pd(ibvpd);
+	if (!err)
+		free(pd);
+	return err;
+}
+
+struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
+				       struct ibv_parent_domain_init_attr *attr)
+{
+	struct efa_pd *pd;
+
+	if (ibv_check_alloc_parent_domain(attr))
+		return NULL;
+	/* no allocators of the caller's: nothing of ours is the device's */
+	if (attr->comp_mask) {
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
+	pd = calloc(1, sizeof(*pd));
+	if (!pd)
+		return NULL;
+	pd->inner = to_epd(attr->pd);
+	if (pd->inner->inner)
+		pd->inner = pd->inner->inner;
+	pd->pdn = pd->inner->pdn;
+	atomic_fetch_add(&pd->inner->users, 1);
+	if (attr->td) {
+		pd->td = container_of(attr->td, struct efa_td, ibvtd);
+		atomic_fetch_add(&pd->td->users, 1);
+	}
+	ibv_initialize_parent_domain(&pd->ibvpd, &pd->inner->ibvpd);
+	return &pd->ibvpd;
+}
+
+struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx,
+			    struct ibv_td_init_attr *attr)
+{
+	struct efa_td *td;
+
+	if (attr->comp_mask) {
+		errno = EINVAL;
+		return NULL;
+	}
+	td = calloc(1, sizeof(*td));
+	if (!td)
+		return NULL;
+	td->ibvtd.context = ibvctx;
+	return &td->ibvtd;
+}
+
+int efa_dealloc_td(struct ibv_td *ibvtd)
+{
+	struct efa_td *td = container_of(ibvtd, struct efa_td, ibvtd);
+
+	if (atomic_load(&td->users))
+		return EBUSY;
+	free(td);
+	return 0;
+}

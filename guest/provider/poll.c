@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA provider: completions
+ *
+ * The device writes an entry and, last of all, turns its phase bit. Whoever
+ * polls looks at that bit alone, and at the rest behind a barrier.
+ */
+#include <errno.h>
+#include <string.h>
+#include <util/udma_barrier.h>
+#include "efa.h"
+#include "ring.h"
+
+/* ---- what an entry says ---- */
+
+static enum ibv_wc_status efa_wc_status(uint8_t status)
+{
+	static const enum ibv_wc_status map[] = {
+		[EFA_IO_COMP_OK] = IBV_WC_SUCCESS,
+		[EFA_IO_COMP_FLUSHED] = IBV_WC_WR_FLUSH_ERR,
+		[EFA_IO_COMP_LOCAL_QP_INTERNAL_ERROR] = IBV_WC_LOC_QP_OP_ERR,
+		[EFA_IO_COMP_LOCAL_UNSUPPORTED_OP] = IBV_WC_LOC_QP_OP_ERR,
+		[EFA_IO_COMP_LOCAL_INVALID_AH] = IBV_WC_LOC_QP_OP_ERR,
+		[EFA_IO_COMP_LOCAL_INVALID_LKEY] = IBV_WC_LOC_PROT_ERR,
+		[EFA_IO_COMP_LOCAL_BAD_LENGTH] = IBV_WC_LOC_LEN_ERR,
+		[EFA_IO_COMP_REMOTE_BAD_ADDRESS] = IBV_WC_REM_ACCESS_ERR,
+		[EFA_IO_COMP_REMOTE_ABORT] = IBV_WC_REM_ABORT_ERR,
+		[EFA_IO_COMP_REMOTE_BAD_DEST_QPN] = IBV_WC_REM_INV_RD_REQ_ERR,
+		[EFA_IO_COMP_REMOTE_RNR] = IBV_WC_RNR_RETRY_EXC_ERR,
+		[EFA_IO_COMP_REMOTE_BAD_LENGTH] = IBV_WC_REM_INV_REQ_ERR,
+		[EFA_IO_COMP_REMOTE_BAD_STATUS] = IBV_WC_BAD_RESP_ERR,
+		[EFA_IO_COMP_LOCAL_UNRESP_REMOTE] = IBV_WC_RESP_TIMEOUT_ERR,
+		[EFA_IO_COMP_REMOTE_UNKNOWN_PEER] = IBV_WC_REM_OP_ERR,
+		[EFA_IO_COMP_LOCAL_UNREACH_REMOTE] = IBV_WC_RESP_TIMEOUT_ERR,
+		[16 ... 17] = IBV_WC_GENERAL_ERR,
+		[EFA_IO_COMP_REMOTE_FEATURE_MISMATCH] = IBV_WC_REM_INV_REQ_ERR,
+	};
+
+	return status < ARRAY_SIZE(map) ? map[status] : IBV_WC_GENERAL_ERR;
+}
+
+static bool efa_is_send(const struct efa_io_cdesc *cd)
+{
+	return cd->flags & EFA_IO_CDESC_Q_SEND;
+}
+
+static bool efa_is_write(const struct efa_io_cdesc *cd)
+{
+	return (cd->flags >> EFA_IO_CDESC_OP_SHIFT & EFA_IO_CDESC_OP_MASK) ==
+	       EFA_IO_RDMA_WRITE;
+}
+
+/* A read ends as a send does: that is what software for EFA expects. */
+static enum ibv_wc_opcode efa_wc_opcode(const struct efa_io_cdesc *cd)
+{
+	if (efa_is_send(cd))
+		return efa_is_write(cd) ? IBV_WC_RDMA_WRITE : IBV_WC_SEND;
+	return efa_is_write(cd) ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV;
+}
+
+static uint32_t efa_wc_len(const struct efa_io_cdesc *cd)
+{
+	uint32_t len = le16toh(cd->rx.length);
+
+	if (efa_is_write(cd))
+		len |= (uint32_t)le16toh(cd->length_hi) << 16;
+	return len;
+}
+
+static unsigned int efa_wc_flags(const struct efa_io_cdesc *cd)
+{
+	return cd->flags & EFA_IO_CDESC_HAS_IMM ? IBV_WC_WITH_IMM : 0;
+}
+
+/* The device has numbers, the API has bytes in network order. */
+static __be32 efa_wc_imm(const struct efa_io_cdesc *cd)
+{
+	return htobe32(le32toh(cd->imm));
+}
+
+/* ---- whose it is ---- */
+
+static uint64_t efa_wide_id(const struct efa_io_cdesc *cd)
+{
+	return le16toh(cd->req_id) |
+	       (uint64_t)le16toh(cd->req_id_ex[0]) << 16 |
+	       (uint64_t)le16toh(cd->req_id_ex[1]) << 32 |
+	       (uint64_t)le16toh(cd->req_id_ex[2]) << 48;
+}
+
+/* Give the slot back; false: it was not the device's. */
+static bool efa_wq_give(struct efa_wq *wq, uint16_t id, uint64_t *wr_id)
+{
+	uint16_t slot = id & wq->slot_mask;
+
+	if ((id & ~wq->slot_mask) != wq->generation || slot >= wq->count ||
+	    wq->num_free == wq->count)
+		return false;
+	*wr_id = wq->wr_id[slot];
+	wq->free[wq->num_free++] = slot;
+	return true;
+}
+
+static bool efa_resolve_send(struct efa_qp *qp, const struct efa_io_cdesc *cd,
+			     uint64_t *wr_id)
+{
+	struct efa_wq *wq = &qp->sq.wq;
+	bool ok;
+
+	efa_lock(&wq->lock);
+	if (qp->sq.wide_ids) {
+		*wr_id = efa_wide_id(cd);
+		ok = wq->num_free < wq->count;
+		wq->num_free += ok;
+	} else {
+		ok = efa_wq_give(wq, le16toh(cd->req_id), wr_id);
+	}
+	efa_unlock(&wq->lock);
+	return ok;
+}
+
+static bool efa_resolve_recv(struct efa_qp *qp, const struct efa_io_cdesc *cd,
+			     uint64_t *wr_id)
+{
+	struct efa_wq *wq = &qp->rq.wq;
+	bool ok;
+
+	if (cd->flags & EFA_IO_CDESC_UNSOLICITED) {
+		*wr_id = 0;	/* no request of ours led to it */
+		return true;
+	}
+	efa_lock(&wq->lock);
+	ok = efa_wq_give(wq, le16toh(cd->req_id), wr_id);
+	efa_unlock(&wq->lock);
+	return ok;
+}
+
+/* The QP that an entry is about, and the request's id; NULL: there is none. */
+static struct efa_qp *efa_resolve(struct efa_cq *cq,
+				  const struct efa_io_cdesc *cd,
+				  uint64_t *wr_id)
+{
+	struct efa_context *ctx = to_ectx(cq->vcq.cq.context);
+	uint16_t qpn = le16toh(cd->qp_num);
+	struct efa_qp *qp = ctx->qps[qpn & ctx->qp_mask];
+
+	if (!qp || qp->vqp.qp.qp_num != qpn)
+		return NULL;
+	if (efa_is_send(cd) ? efa_resolve_send(qp, cd, wr_id)
+			    : efa_resolve_recv(qp, cd, wr_id))
+		return qp;
+	return NULL;
+}
+
+/* ---- the rings ---- */
+
+static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq,
+					       struct efa_sub_cq *sub)
+{
+	const struct efa_io_cdesc *cd = (const struct efa_io_cdesc *)sub->buf +
+					(sub->consumed & cq->mask);
+	uint8_t flags = *(const volatile uint8_t *)&cd->flags;
+
+	if ((flags & EFA_IO_CDESC_PHASE) ==
+	    efa_odd_round(sub->consumed, cq->mask))
+		return NULL;
+	/* The phase is read before what it vouches for, payload included. */
+	udma_from_device_barrier();
+	sub->consumed++;
+	cq->consumed++;
+	return cd;
+}
+
+static const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
+{
+	const struct efa_io_cdesc *cd;
+	uint16_t i;
+
+	if (cq->num_sub == 1)
+		return efa_sub_next(cq, cq->sub);
+	for (i = 0; i < cq->num_sub; i++) {
+		cd = efa_sub_next(cq, &cq->sub[cq->next_sub]);
+		cq->next_sub = (cq->next_sub + 1) % cq->num_sub;
+		if (cd)
+			return cd;
+	}
+	return NULL;
+}
+
+/*
+ * The next entry that belongs to somebody. What is left of a QP that was
+ * destroyed, or was another of the same number, is passed over.
+ */
+static const struct efa_io_cdesc *efa_next(struct efa_cq *cq,
+					   struct efa_qp **qp, uint64_t *wr_id)
+{
+	const struct efa_io_cdesc *cd;
+
+	do {
+		cd = efa_entry(cq);
+		if (!cd)
+			return NULL;
+		*qp = efa_resolve(cq, cd, wr_id);
+	} while (unlikely(!*qp));
+	return cd;
+}
+
+/* ---- classic ---- */
+
+static void efa_fill_wc(struct ibv_wc *wc, const struct efa_io_cdesc *cd)
+{
+	wc->status = efa_wc_status(cd->status);
+	wc->vendor_err = cd->status;
+	wc->opcode = efa_wc_opcode(cd);
+	wc->qp_num = le16toh(cd->qp_num);
+	wc->wc_flags = efa_wc_flags(cd);
+	wc->imm_data = efa_wc_imm(cd);
+	wc->pkey_index = 0;
+	wc->sl = 0;
+	wc->dlid_path_bits = 0;
+	if (efa_is_send(cd))
+		return;
+	wc->byte_len = efa_wc_len(cd);
+	wc->src_qp = le16toh(cd->rx.src_qp_num);
+	wc->slid = le16toh(cd->rx.ah);	/* how software learns the number */
+}
+
+int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc)
+{
+	struct efa_cq *cq = to_ecq(ibvcq);
+	const struct efa_io_cdesc *cd;
+	struct efa_qp *qp;
+	int i;
+
+	efa_lock(&cq->lock);
+	for (i = 0; i < num; i++) {
+		cd = efa_next(cq, &qp, &wc[i].wr_id);
+		if (!cd)
+			break;
+		efa_fill_wc(&wc[i], cd);
+	}
+	if (i && cq->db)
+		efa_cq_ring(cq, false);
+	efa_unlock(&cq->lock);
+	return i;
+}
+
+/* ---- extended ---- */
+
+static int efa_take(struct efa_cq *cq)
+{
+	struct ibv_cq_ex *ex = &cq->vcq.cq_ex;
+
+	cq->cur = efa_next(cq, &cq->cur_qp, &ex->wr_id);
+	if (!cq->cur)
+		return ENOENT;
+	ex->status = efa_wc_status(cq->cur->status);
+	return 0;
+}
+
+static int efa_start_poll(struct ibv_cq_ex *ex, struct ibv_poll_cq_attr *attr)
+{
+	struct efa_cq *cq = to_ecq_ex(ex);
+	int err;
+
+	if (unlikely(attr->comp_mask))
+		return EINVAL;
+	efa_lock(&cq->lock);
+	err = efa_take(cq);
+	if (err)
+		efa_unlock(&cq->lock);
+	return err;
+}
+
+static int efa_next_poll(struct ibv_cq_ex *ex)
+{
+	return efa_take(to_ecq_ex(ex));
+}
+
+static void efa_end_poll(struct ibv_cq_ex *ex)
+{
+	struct efa_cq *cq = to_ecq_ex(ex);
+
+	if (cq->db)
+		efa_cq_ring(cq, false);
+	efa_unlock(&cq->lock);
+}
+
+static enum ibv_wc_opcode efa_read_opcode(struct ibv_cq_ex *ex)
+{
+	return efa_wc_opcode(to_ecq_ex(ex)->cur);
+}
+
+static uint32_t efa_read_vendor_err(struct ibv_cq_ex *ex)
+{
+	return to_ecq_ex(ex)->cur->status;
+}
+
+static unsigned int efa_read_wc_flags(struct ibv_cq_ex *ex)
+{
+	return efa_wc_flags(to_ecq_ex(ex)->cur);
+}
+
+static uint32_t efa_read_byte_len(struct ibv_cq_ex *ex)
+{
+	const struct efa_io_cdesc *cd = to_ecq_ex(ex)->cur;
+
+	return efa_is_send(cd) ? 0 : efa_wc_len(cd);
+}
+
+static __be32 efa_read_imm_data(struct ibv_cq_ex *ex)
+{
+	return efa_wc_imm(to_ecq_ex(ex)->cur);
+}
+
+static uint32_t efa_read_qp_num(struct ibv_cq_ex *ex)
+{
+	return le16toh(to_ecq_ex(ex)->cur->qp_num);
+}
+
+static uint32_t efa_read_src_qp(struct ibv_cq_ex *ex)
+{
+	return le16toh(to_ecq_ex(ex)->cur->rx.src_qp_num);
+}
+
+static uint32_t efa_read_slid(struct ibv_cq_ex *ex)
+{
+	return le16toh(to_ecq_ex(ex)->cur->rx.ah);
+}
+
+static uint8_t efa_read_zero(struct ibv_cq_ex *ex)
+{
+	return 0;
+}
+
+/* ---- efadv ---- */
+
+static int efa_wc_read_sgid(struct efadv_cq *dv, union ibv_gid *sgid)
+{
+	const struct efa_io_cdesc *cd =
+		container_of(dv, struct efa_cq, dv)->cur;
+
+	/* whom we know the device names by the address handle */
+	if (efa_is_send(cd) || efa_is_write(cd) ||
+	    le16toh(cd->rx.ah) != EFA_IO_AH_UNKNOWN)
+		return -ENOENT;
+	memcpy(sgid->raw, cd->src_addr, sizeof(sgid->raw));
+	return 0;
+}
+
+static bool efa_wc_is_unsolicited(struct efadv_cq *dv)
+{
+	return container_of(dv, struct efa_cq, dv)->cur->flags &
+	       EFA_IO_CDESC_UNSOLICITED;
+}
+
+void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags)
+{
+	struct ibv_cq_ex *ex = &cq->vcq.cq_ex;
+
+	ex->start_poll = efa_start_poll;
+	ex->next_poll = efa_next_poll;
+	ex->end_poll = efa_end_poll;
+	ex->read_opcode = efa_read_opcode;
+	ex->read_vendor_err = efa_read_vendor_err;
+	ex->read_wc_flags = efa_read_wc_flags;
+	if (wc_flags & IBV_WC_EX_WITH_BYTE_LEN)
+		ex->read_byte_len = efa_read_byte_len;
+	if (wc_flags & IBV_WC_EX_WITH_IMM)
+		ex->read_imm_data = efa_read_imm_data;
+	if (wc_flags & IBV_WC_EX_WITH_QP_NUM)
+		ex->read_qp_num = efa_read_qp_num;
+	if (wc_flags & IBV_WC_EX_WITH_SRC_QP)
+		ex->read_src_qp = efa_read_src_qp;
+	if (wc_flags & IBV_WC_EX_WITH_SLID)
+		ex->read_slid = efa_read_slid;
+	if (wc_flags & IBV_WC_EX_WITH_SL)
+		ex->read_sl = efa_read_zero;
+	if (wc_flags & IBV_WC_EX_WITH_DLID_PATH_BITS)
+		ex->read_dlid_path_bits = efa_read_zero;
+	if (efa_flags & EFADV_WC_EX_WITH_SGID)
+		cq->dv.wc_read_sgid = efa_wc_read_sgid;
+	if (efa_flags & EFADV_WC_EX_WITH_IS_UNSOLICITED)
+		cq->dv.wc_is_unsolicited = efa_wc_is_unsolicited;
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA provider: queue pairs
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "efa.h"
+#include "ring.h"
+
+struct efa_create_qp_cmd {
+	struct ibv_create_qp ibv_cmd;
+	struct efa_abi_create_qp efa;
+};
+
+struct efa_create_qp_resp {
+	struct ib_uverbs_create_qp_resp ibv_resp;
+	struct efa_abi_create_qp_resp efa;
+};
+
+/* ---- what is asked for ---- */
+
+#define EFA_UD_OPS	(IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM)
+#define EFA_WRITE_OPS	(IBV_QP_EX_WITH_RDMA_WRITE | \
+			 IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM)
+#define EFA_QP_MASKS	(IBV_QP_INIT_ATTR_PD | \
+			 IBV_QP_INIT_ATTR_SEND_OPS_FLAGS)
+
+static uint64_t efa_possible_ops(const struct efa_context *ctx, bool srd)
+{
+	uint64_t ops = EFA_UD_OPS;
+
+	if (srd && efa_has(ctx, EFA_ABI_CAP_RDMA_READ))
+		ops |= IBV_QP_EX_WITH_RDMA_READ;
+	if (srd && efa_has(ctx, EFA_ABI_CAP_RDMA_WRITE))
+		ops |= EFA_WRITE_OPS;
+	return ops;
+}
+
+static int efa_check_caps(const struct efa_context *ctx,
+			  const struct ibv_qp_cap *cap, uint16_t wqe_size)
+{
+	if (cap->max_send_wr > efa_pow2down(ctx->max_llq_size / wqe_size) ||
+	    cap->max_send_wr > ctx->max_sq_wr)
+		return EINVAL;
+	if (cap->max_send_sge > ctx->max_sq_sge ||
+	    cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
+	    cap->max_recv_sge > ctx->max_rq_sge)
+		return EINVAL;
+	if (cap->max_recv_sge &&
+	    cap->max_recv_wr > ctx->max_rq_wr / cap->max_recv_sge)
+		return EINVAL;
+	if (cap->max_recv_wr && !cap->max_recv_sge)
+		return EINVAL;
+	return cap->max_inline_data > ctx->inline_buf_size_ex ? EINVAL : 0;
+}
+
+static int efa_check_qp(const struct efa_context *ctx,
+			const struct ibv_qp_init_attr_ex *attr,
+			const struct efadv_qp_init_attr *efa_attr)
+{
+	bool srd = attr->qp_type == IBV_QPT_DRIVER;
+
+	if (!check_comp_mask(attr->comp_mask, EFA_QP_MASKS))
+		return EOPNOTSUPP;
+	if (!(attr->comp_mask & IBV_QP_INIT_ATTR_PD) || !attr->pd)
+		return EINVAL;
+	if (attr->qp_type != IBV_QPT_UD && !srd)
+		return EOPNOTSUPP;
+	if (srd && (!efa_attr ||
+		    efa_attr->driver_qp_type != EFADV_QP_DRIVER_TYPE_SRD))
+		return EOPNOTSUPP;
+	if ((attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) &&
+	    !check_comp_mask(attr->send_ops_flags,
+			     efa_possible_ops(ctx, srd)))
+		return EOPNOTSUPP;
+	if (attr->srq)
+		return EOPNOTSUPP;
+	if (!attr->recv_cq || !attr->send_cq)
+		return EINVAL;
+	return 0;
+}
+
+/* ---- queues ---- */
+
+static int efa_wq_init(struct efa_wq *wq, uint32_t count, uint32_t entries,
+		       bool locked)
+{
+	uint32_t i;
+	int err;
+
+	err = efa_lock_init(&wq->lock, locked);
+	if (err)
+		return err;
+	wq->count = count;
+	wq->num_free = count;
+	wq->slot_mask = efa_pow2up(count) - 1;
+	wq->ring_mask = entries - 1;
+	wq->wr_id = calloc(count ?: 1, sizeof(*wq->wr_id));
+	wq->free = calloc(count ?: 1, sizeof(*wq->free));
+	if (!wq->wr_id || !wq->free)
+		return ENOMEM;
+	for (i = 0; i < count; i++)
+		wq->free[i] = count - 1 - i;
+	return 0;
+}
+
+static void efa_wq_free(struct efa_context *ctx, struct efa_wq *wq)
+{
+	if (wq->db_page)
+		munmap(wq->db_page, ctx->page_size);
+	free(wq->free);
+	free(wq->wr_id);
+	efa_lock_destroy(&wq->lock);
+}
+
+static void efa_wq_reset(struct efa_wq *wq)
+{
+	uint16_t i;
+
+	efa_lock(&wq->lock);
+	wq->pc = 0;
+	wq->num_free = wq->count;
+	for (i = 0; i < wq->count; i++)
+		wq->free[i] = wq->count - 1 - i;
+	efa_unlock(&wq->lock);
+}
+
+static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
+		       struct ibv_qp_init_attr_ex *attr, bool inline_write,
+		       bool locked)
+{
+	struct ibv_qp_cap *cap = &attr->cap;
+	uint32_t wqes;
+
+	wqes = efa_pow2up(max_t(uint32_t, cap->max_send_wr, ctx->min_sq_wr));
+	sq->wqe_size = inline_write || cap->max_inline_data > EFA_IO_TX_INLINE
+		       ? EFA_WQE_SIZE_WIDE : EFA_WQE_SIZE;
+	sq->max_inline = cap->max_inline_data;
+	sq->max_inline_rdma = inline_write ? cap->max_inline_data : 0;
+	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
+	sq->max_batch = efa_max_batch(ctx->max_tx_batch, sq->wqe_size,
+				      ctx->min_sq_wr, wqes);
+	sq->signal_all = attr->sq_sig_all;
+	sq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
+	sq->wq.max_sge = cap->max_send_sge;
+	sq->staged = calloc(wqes, sq->wqe_size);
+	if (!sq->staged)
+		return ENOMEM;
+	/* what there will be, as the verbs have it */
+	cap->max_send_wr = wqes;
+	return efa_wq_init(&sq->wq, wqes, wqes, locked);
+}
+
+static int efa_rq_init(struct efa_rq *rq, struct ibv_qp_cap *cap, bool locked)
+{
+	uint32_t descs = 0;
+
+	if (cap->max_recv_wr) {
+		descs = efa_pow2up(cap->max_recv_sge * cap->max_recv_wr);
+		cap->max_recv_wr = descs / cap->max_recv_sge;
+	}
+	rq->ring_size = descs * sizeof(struct efa_io_rx_desc);
+	rq->wq.max_sge = cap->max_recv_sge;
+	return efa_wq_init(&rq->wq, cap->max_recv_wr, descs ?: 1, locked);
+}
+
+static void efa_qp_free(struct efa_qp *qp)
+{
+	if (qp->rq.ring)
+		munmap(qp->rq.ring, qp->rq.ring_size);
+	if (qp->sq.llq_map)
+		munmap(qp->sq.llq_map, qp->sq.llq_size);
+	efa_wq_free(qp->ctx, &qp->rq.wq);
+	efa_wq_free(qp->ctx, &qp->sq.wq);
+	free(qp->sq.staged);
+	free(qp);
+}
+
+/* ---- creation ---- */
+
+static int efa_map_db(struct efa_context *ctx, struct efa_wq *wq,
+		      uint64_t key, uint32_t offset)
+{
+	wq->db_page = efa_map(ctx, key, ctx->page_size, PROT_WRITE);
+	if (!wq->db_page)
+		return errno;
+	wq->db = (uint8_t *)wq->db_page + offset;
+	return 0;
+}
+
+static int efa_qp_map(struct efa_context *ctx, struct efa_qp *qp,
+		      const struct efa_abi_create_qp_resp *resp)
+{
+	struct efa_sq *sq = &qp->sq;
+	size_t llq = (size_t)sq->wqe_size * sq->wq.count;
+	int err;
+
+	sq->llq_size = align(llq + resp->llq_desc_offset, ctx->page_size);
+	sq->llq_map = efa_map(ctx, resp->llq_desc_mmap_key, sq->llq_size,
+			      PROT_WRITE);
+	if (!sq->llq_map)
+		return errno;
+	sq->llq = sq->llq_map + resp->llq_desc_offset;
+	err = efa_map_db(ctx, &sq->wq, resp->sq_db_mmap_key,
+			 resp->sq_db_offset);
+	if (err || !qp->rq.ring_size)
+		return err;
+	err = efa_map_db(ctx, &qp->rq.wq, resp->rq_db_mmap_key,
+			 resp->rq_db_offset);
+	if (err)
+		return err;
+	qp->rq.ring_size = resp->rq_mmap_size;
+	qp->rq.ring = efa_map(ctx, resp->rq_mmap_key, qp->rq.ring_size,
+			      PROT_WRITE);
+	return qp->rq.ring ? 0 : errno;
+}
+
+static int efa_ask_for_qp(struct efa_context *ctx, struct efa_qp *qp,
+			  struct ibv_qp_init_attr_ex *attr,
+			  const struct efadv_qp_init_attr *efa_attr,
+			  struct efa_create_qp_resp *resp)
+{
+	struct efa_create_qp_cmd cmd = {
+		.efa.sq_ring_size = qp->sq.wqe_size * qp->sq.wq.count,
+		.efa.rq_ring_size = qp->rq.ring_size,
+		.efa.driver_qp_type = EFA_ABI_DRIVER_QP_SRD,
+	};
+
+	if (efa_attr) {
+		cmd.efa.sl = efa_attr->sl;
+		if (efa_attr->flags & EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV)
+			cmd.efa.flags |= EFA_ABI_QP_UNSOLICITED;
+	}
+	if (qp->sq.wide_ids)
+		cmd.efa.flags |= EFA_ABI_QP_64_BIT_ID;
+	return ibv_cmd_create_qp_ex(&ctx->vctx.context, &qp->vqp, attr,
+				    &cmd.ibv_cmd, sizeof(cmd),
+				    &resp->ibv_resp, sizeof(*resp));
+}
+
+/* Completions find it from now on. */
+static void efa_qp_enter(struct efa_context *ctx, struct efa_qp *qp)
+{
+	uint32_t at = qp->vqp.qp.qp_num & ctx->qp_mask;
+	uint8_t use;
+
+	pthread_spin_lock(&ctx->qp_lock);
+	use = ctx->qp_uses[at]++;
+	qp->sq.wq.generation = efa_generation(qp->sq.wq.slot_mask, use);
+	qp->rq.wq.generation = efa_generation(qp->rq.wq.slot_mask, use);
+	ctx->qps[at] = qp;
+	pthread_spin_unlock(&ctx->qp_lock);
+}
+
+/* ... and no more, nor is anybody at it who polls. */
+static void efa_qp_leave(struct efa_context *ctx, struct efa_qp *qp)
+{
+	struct efa_cq *send = to_ecq(qp->vqp.qp.send_cq);
+	struct efa_cq *recv = to_ecq(qp->vqp.qp.recv_cq);
+	struct efa_cq *first = send < recv ? send : recv;
+	struct efa_cq *second = send < recv ? recv : send;
+
+	efa_lock(&first->lock);
+	if (first != second)
+		efa_lock(&second->lock);
+	pthread_spin_lock(&ctx->qp_lock);
+	ctx->qps[qp->vqp.qp.qp_num & ctx->qp_mask] = NULL;
+	pthread_spin_unlock(&ctx->qp_lock);
+	if (first != second)
+		efa_unlock(&second->lock);
+	efa_unlock(&first->lock);
+}
+
+static struct efa_qp *efa_qp_alloc(struct efa_context *ctx,
+				   struct ibv_qp_init_attr_ex *attr,
+				   bool inline_write, int *err)
+{
+	bool locked = !to_epd(attr->pd)->td;
+	struct efa_qp *qp = calloc(1, sizeof(*qp));
+
+	*err = ENOMEM;
+	if (!qp)
+		return NULL;
+	qp->ctx = ctx;
+	qp->srd = attr->qp_type == IBV_QPT_DRIVER;
+	*err = efa_sq_init(ctx, &qp->sq, attr, inline_write, locked);
+	if (!*err)
+		*err = efa_rq_init(&qp->rq, &attr->cap, locked);
+	if (*err) {
+		efa_qp_free(qp);
+		return NULL;
+	}
+	return qp;
+}
+
+struct ibv_qp *efa_qp_new(struct efa_context *ctx,
+			  struct ibv_qp_init_attr_ex *attr,
+			  const struct efadv_qp_init_attr *efa_attr)
+{
+	bool inline_write = efa_attr && (efa_attr->flags & EFA_INLINE_WRITE);
+	struct efa_create_qp_resp resp = {};
+	struct efa_qp *qp;
+	int err;
+
+	err = efa_check_qp(ctx, attr, efa_attr);
+	if (!err)
+		err = efa_check_caps(ctx, &attr->cap,
+				     inline_write || attr->cap.max_inline_data >
+				     EFA_IO_TX_INLINE ? EFA_WQE_SIZE_WIDE
+						      : EFA_WQE_SIZE);
+	if (err)
+		goto fail;
+	qp = efa_qp_alloc(ctx, attr, inline_write, &err);
+	if (!qp)
+		goto fail;
+	err = efa_ask_for_qp(ctx, qp, attr, efa_attr, &resp);
+	if (err)
+		goto free;
+	err = efa_qp_map(ctx, qp, &resp.efa);
+	if (err) {
+		ibv_cmd_destroy_qp(&qp->vqp.qp);
+		goto free;
+	}
+	if (attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) {
+		efa_qp_fill_wr_ops(qp, attr->send_ops_flags);
+		qp->vqp.comp_mask |= VERBS_QP_EX;
+	}
+	efa_qp_enter(ctx, qp);
+	return &qp->vqp.qp;
+
+free:
+	efa_qp_free(qp);
+fail:
+	errno = err;
+	return NULL;
+}
+
+struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx,
+				struct ibv_qp_init_attr_ex *attr)
+{
+	if (attr->qp_type != IBV_QPT_UD) {
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
+	return efa_qp_new(to_ectx(ibvctx), attr, NULL);
+}
+
+struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd,
+			     struct ibv_qp_init_attr *attr)
+{
+	struct ibv_qp_init_attr_ex ex = {};
+	struct ibv_qp *qp;
+
+	memcpy(&ex, attr, sizeof(*attr));
+	ex.comp_mask = IBV_QP_INIT_ATTR_PD;
+	ex.pd = ibvpd;
+	qp = efa_create_qp_ex(ibvpd->context, &ex);
+	if (qp)
+		memcpy(attr, &ex, sizeof(*attr));
+	return qp;
+}
+
+/* ---- states ---- */
+
+int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask)
+{
+	struct efa_qp *qp = to_eqp(ibvqp);
+	struct ibv_modify_qp cmd = {};
+	int err;
+
+	err = ibv_cmd_modify_qp(ibvqp, attr, mask, &cmd, sizeof(cmd));
+	if (err || !(mask & IBV_QP_STATE))
+		return err;
+	ibvqp->state = attr->qp_state;
+	/* the device has forgotten everything that was posted */
+	if (attr->qp_state == IBV_QPS_RESET) {
+		efa_wq_reset(&qp->sq.wq);
+		efa_wq_reset(&qp->rq.wq);
+	}
+	return 0;
+}
+
+int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
+		 struct ibv_qp_init_attr *init)
+{
+	struct ibv_query_qp cmd;
+
+	return ibv_cmd_query_qp(ibvqp, attr, mask, init, &cmd, sizeof(cmd));
+}
+
+int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op,
+			       uint32_t flags)
+{
+	int caps = 0;
+
+	if (efa_has(to_ectx(ibvqp->context), EFA_ABI_CAP_DATA_POLLING_128))
+		caps |= IBV_QUERY_QP_DATA_IN_ORDER_ALIGNED_128_BYTES;
+	/* asked without RETURN_CAPS: for the whole message, which is never */
+	return flags & IBV_QUERY_QP_DATA_IN_ORDER_RETURN_CAPS ? caps : 0;
+}
+
+int efa_destroy_qp(struct ibv_qp *ibvqp)
+{
+	struct efa_qp *qp = to_eqp(ibvqp);
+	int err = ibv_cmd_destroy_qp(ibvqp);
+
+	if (err)
+		return err;
+	efa_qp_leave(qp->ctx, qp);
+	efa_qp_free(qp);
+	return 0;
+}
