@@ -146,6 +146,15 @@ class Suite:
                what=f"unpacking {dsc.name}")
         return unpacked
 
+    def fetch_original(self, package, dest, unpacked, version):
+        """Download the upstream archive of a source package, without Debian's patches, and unpack it."""
+        self._download(["source", "--download-only", "--tar-only", f"{package}={version}"], dest,
+                       f"download of {package}'s upstream source")
+        [archive] = Path(dest).glob("*.orig.tar.*")
+        Path(unpacked).mkdir()
+        ui.run(["tar", "-C", unpacked, "--strip-components=1", "-xf", archive], self.log, what=f"unpacking {package}")
+        archive.unlink()
+
     def package_version(self, package):
         """The version of a binary package that fetch_deb() would fetch."""
         shown = self._offline(["apt-cache", "-c", self.config, "show", "--no-all-versions", package])

@@ -17,7 +17,8 @@ HOST_PACKAGES = ["mmdebstrap", "e2fsprogs", "lz4", "zstd", "xz-utils"]
 USER_PACKAGES = ["uidmap"]
 EXCLUDED = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 UNPACK_OPTIONS = ["--no-same-owner", "--same-permissions", "--delay-directory-restore", "--exclude=./dev/*"]
-RUN_SCRIPT = 'mount --bind "$1" "$2/mnt"; mount --rbind /proc "$2/proc"; exec chroot "$2" env -C /mnt "${@:3}"'
+RUN_SCRIPT = 'mount --bind "$1" "$2/mnt"; mount --rbind /proc "$2/proc"; touch "$2/dev/null"; ' \
+             'mount --bind /dev/null "$2/dev/null"; exec chroot "$2" env -C /mnt "${@:3}"'
 
 
 def require(why):

@@ -85,8 +85,10 @@ def _add_image_options(parser):
 
 
 def _add_driver_option(parser):
-    parser.add_argument("--driver", choices=node.DRIVERS, default="stock",
+    parser.add_argument("--driver", choices=node.WHOSE, default="stock",
                         help="the nodes' EFA driver: Linux's own, or the one in guest/driver (default: stock)")
+    parser.add_argument("--provider", choices=node.WHOSE, default="stock",
+                        help="libibverbs' EFA provider: rdma-core's, or the one in guest/provider (default: stock)")
 
 
 def _setup_parser(commands):
@@ -218,8 +220,9 @@ def _setup(args):
 def _node_settings(args):
     return {"nics": args.nics, "mem": args.mem, "smp": args.smp, "generation": args.generation, "suite": args.suite,
             "kernel": args.kernel, "kernel_suite": args.kernel_suite, "layers": tuple(args.layers),
-            "driver": args.driver, "accel": args.accel, "device": args.device, "trace": tuple(args.trace),
-            "impair": args.impair, "iommu": args.iommu, "qemu_args": tuple(shlex.split(args.qemu_args))}
+            "driver": args.driver, "provider": args.provider, "accel": args.accel, "device": args.device,
+            "trace": tuple(args.trace), "impair": args.impair, "iommu": args.iommu,
+            "qemu_args": tuple(shlex.split(args.qemu_args))}
 
 
 def _up(args):

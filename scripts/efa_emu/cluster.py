@@ -259,8 +259,9 @@ def check(config):
     if config.path_mtu and not node.PATH_MTU_MIN <= config.path_mtu <= node.PATH_MTU_MAX:
         raise ui.Fail(f"--path-mtu {config.path_mtu}: it must be {node.PATH_MTU_MIN} to {node.PATH_MTU_MAX}, or 0 for "
                       "the default")
-    if config.driver not in node.DRIVERS:
-        raise ui.Fail(f"--driver {config.driver}: it must be {' or '.join(node.DRIVERS)}")
+    for option, value in (("--driver", config.driver), ("--provider", config.provider)):
+        if value not in node.WHOSE:
+            raise ui.Fail(f"{option} {value}: it must be {' or '.join(node.WHOSE)}")
     if config.fabric not in node.FABRICS:
         raise ui.Fail(f"--fabric {config.fabric}: it must be {' or '.join(node.FABRICS)}")
     if config.impair:
@@ -275,12 +276,17 @@ def check(config):
 
 def prepare(config):
     """Have everything built that the cluster needs; return its files."""
-    from . import apt, guest, kernel, qemu
+    from . import apt, guest, kernel, provider, qemu
     apt.require([*HOST_PACKAGES, *qemu.RUN_PACKAGES], "running clusters")
     image = guest.image(config.suite, config.kernel, guest.packages_of(config.layers), config.kernel_suite)
     bound = kernel.generations(image.kernel.parent)
+    ours = {}
     if config.driver != "stock":
-        image, bound = guest.with_our_driver(image, config.kernel_suite or config.suite, config.kernel)
+        ours["driver"], bound = kernel.our_driver(config.kernel_suite or config.suite, config.kernel)
+    if config.provider != "stock":
+        ours["provider"] = provider.build(config.suite)
+    if ours:
+        image = guest.with_ours(image, ours)
     if config.nics and config.generation not in bound:
         raise ui.Fail(f"--generation {config.generation}: the EFA driver of Linux {image.release} binds generations "
                       f"{bound[0]} to {bound[-1]}; another --kernel-suite may have a newer one")

@@ -75,15 +75,15 @@ def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite="
     return Image(built / "vmlinux", directory / "initrd", directory / "root.img", (built / "release").read_text())
 
 
-def with_our_driver(made, suite, flavour):
-    """The Image made, whose nodes load our driver instead of the stock one: it comes in the initramfs."""
-    module, bound = kernel.our_driver(suite, flavour)
-
+def with_ours(made, files):
+    """The Image made with files of ours in its initramfs, {directory: file}: a driver, a provider, for init to use."""
     def build(directory):
-        extra = _cpio({"driver": None, f"driver/{module.name}": module.read_bytes()})
-        (directory / "initrd").write_bytes(made.initrd.read_bytes() + extra)
-    directory = cache.build("driver-initrd", [made.initrd.parent.name, module.parent.name], build)
-    return made._replace(initrd=directory / "initrd"), bound
+        extra = {}
+        for name, file in files.items():
+            extra.update({name: None, f"{name}/{file.name}": file.read_bytes()})
+        (directory / "initrd").write_bytes(made.initrd.read_bytes() + _cpio(extra))
+    inputs = [made.initrd.parent.name, *[file.parent.name for file in files.values()]]
+    return made._replace(initrd=cache.build("our-initrd", inputs, build) / "initrd")
 
 
 def is_built(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite=""):

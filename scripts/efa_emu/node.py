@@ -16,7 +16,7 @@ GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-
 """Device generations (PCI device ID 0xefa0 + generation), and an instance type that has such a device."""
 
 ACCELS = ("auto", "kvm", "tcg")
-DRIVERS = ("stock", "efa-emu")
+WHOSE = ("stock", "efa-emu")  # driver or provider: Debian's, or ours
 FABRICS = ("shm", "netdev")
 HUB = 0
 MACHINE = "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off"
@@ -44,6 +44,7 @@ class Config(NamedTuple):
     suite: str = "trixie"
     kernel: str = "cloud"
     driver: str = "stock"  # the EFA driver: Linux's own, or ours
+    provider: str = "stock"  # libibverbs' provider for it: rdma-core's, or ours
     kernel_suite: str = ""  # where the kernel comes from; nothing: from suite, as all else
     layers: tuple = ()  # what the image has beside the usual
     accel: str = "tcg"

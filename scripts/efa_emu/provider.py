@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Our own libibverbs provider, guest/provider, built for a suite's libibverbs.
+
+A provider is a part of rdma-core: what it is made of is internal to it. So rdma-core's source, which the suite's
+libraries are of, is unpacked, its own EFA provider taken out but for the public header, and ours built in its place.
+"""
+
+import os
+import shutil
+
+from . import TREE, apt, cache, chroot, kernel, ui
+
+SOURCE = TREE / "guest/provider"
+ABI = TREE / "guest/driver/abi.h"  # which the kernel driver has, too
+SUITES = ("trixie",)  # whose rdma-core it is written for
+LIBRARY = "libefa.so"
+BUILT = "lib/libefa.so.1"
+BUILD_PACKAGES = ["bash", "cmake", "dash", "gcc", "libc6-dev", "libnl-3-dev", "libnl-route-3-dev", "make", "ninja-build",
+                  "pkg-config", "python3-minimal"]
+OPTIONS = ["-GNinja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DNO_PYVERBS=1", "-DNO_MAN_PAGES=1",
+           "-DCMAKE_C_FLAGS=-Werror"]
+STOCK = "providers/efa"
+KEPT = ("efadv.h", "man")  # of the stock provider: the interface, and what the build wants beside it
+
+
+def build(suite):
+    """The library for this suite, to take the place of libefa.so.1."""
+    suite = suite.removesuffix("-backports")
+    if suite not in SUITES:
+        raise ui.Fail(f"--provider efa-emu: our provider is for rdma-core of {', '.join(SUITES)}, not of {suite}")
+    tree = _chroot(suite)
+    version = apt.Suite(suite).source_version("rdma-core")
+
+    def fill(directory):
+        log = kernel.log(suite)
+        source = directory / "rdma-core"
+        apt.Suite(suite).fetch_original("rdma-core", directory, source, version)
+        _replace_provider(source)
+        chroot.run(tree, source, ["cmake", "-B", "build", *OPTIONS], log, "configuring rdma-core")
+        chroot.run(tree, source, ["ninja", "-C", "build", f"-j{os.cpu_count()}", BUILT], log,
+                   "building our EFA provider")
+        chroot.run(tree, source, ["strip", "--strip-debug", f"build/{BUILT}"], log)
+        shutil.copy(source / "build" / BUILT, directory / LIBRARY)
+        cache.remove(source)
+    inputs = [version, BUILD_PACKAGES, OPTIONS, ABI, *sorted(SOURCE.iterdir())]
+    return cache.build("provider", inputs, fill, f"our EFA provider for Debian {suite}") / LIBRARY
+
+
+def _replace_provider(source):
+    stock = source / STOCK
+    old = stock.with_suffix(".stock")
+    stock.rename(old)
+    shutil.copytree(SOURCE, stock)
+    shutil.copy(ABI, stock)
+    for name in KEPT:
+        (old / name).rename(stock / name)
+
+
+def _chroot(suite):
+    def fill(directory):
+        chroot.require("building our provider")
+        tar = directory / "tree.tar"
+        chroot.mmdebstrap(suite, BUILD_PACKAGES, tar, kernel.log(suite))
+        chroot.unpack(tar, directory / "tree", kernel.log(suite))
+        tar.unlink()
+    inputs = [suite, BUILD_PACKAGES, chroot.EXCLUDED, chroot.UNPACK_OPTIONS]
+    return cache.build("chroot", inputs, fill, f"chroot of Debian {suite} for providers") / "tree"
