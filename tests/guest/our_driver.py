@@ -55,8 +55,8 @@ def recover(env, limit=60):
     rdma_core.run(env, "test_efa_srd", generation=3)
 
 
-def check_log(env, more="", node=0):
+def check_log(env, more="", node=0, on=None):
     """The kernel has not complained; more: of what else it must not speak, a pattern of grep's."""
     patterns = f"WARNING|BUG|Oops|Call Trace|efa_emu.*(leak|second process){more and '|' + more}"
-    errors = env.exec(node, f"dmesg | grep -E '{patterns}' || true").stdout
+    errors = env.exec(node, f"dmesg | grep -E '{patterns}' || true", on=on).stdout
     assert not errors, errors

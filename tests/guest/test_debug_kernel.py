@@ -11,12 +11,12 @@ from efa_emu import perftest
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
-# So few objects that one that is left behind in the device soon is one too many.
-LIMITS = "max-pd=12,max-qp=12,max-cq=16,max-mr=16,max-ah=16"
 CLUSTER = {"n": 2, "driver": "efa-emu", "kernel": "debug", "generation": 3, "mem": 1024, "timeout": 300,
-           "device": f"admin-timeout-ms=1500,{LIMITS}"}
+           "device": "admin-timeout-ms=1500"}
+# So few objects that one that is left behind in the device soon is one too many.
+FEW = {**CLUSTER, "n": 1, "device": "admin-timeout-ms=1500,max-pd=4,max-qp=4,max-cq=6,max-mr=6,max-ah=4"}
 # Beside what no kernel must say: ODEBUG, sleeps where none may be, hung tasks and workers that make no progress.
-COMPLAINTS = r"KASAN: |INFO: |ODEBUG|DMA-API: .*(driver|disabl)|workqueue lockup|kmemleak: [0-9]+ new|sleeping function"
+COMPLAINTS = r"KASAN: |INFO: |ODEBUG|DMA-API: .*(driver|disabl)|workqueue lockup|sleeping function"
 ACTIVE = """
     set -e
     uname -r
@@ -35,6 +35,9 @@ SCAN = """
     echo scan >$file
     cat $file
 """
+# Linux, 6.12 for one, forgets to let go of a process that could not open the device, whatever the device: its method
+# GET_CONTEXT frees the context alone.
+OF_A_PROCESS = r"\b(copy_process|prepare_exec_creds)\+"
 FAIL_NTH = Path(__file__).with_name("fail_nth.py")
 
 
@@ -75,7 +78,7 @@ def test_lives(env):
     """Loaded again and again, unloaded under traffic, with a device that does not answer."""
     our_driver.reload(env, 10, limit=200)
     our_driver.unload_in_use(env, limit=200)
-    _check_log(env)
+    our_driver.check_log(env, COMPLAINTS)
     our_driver.recover(env, limit=200)
     _check(env)
 
@@ -86,8 +89,6 @@ def test_failing_probe(env):
     """Whatever probe asks the kernel for and does not get, it undoes what it did, and the next one succeeds."""
     counts = _fail_nth(env, "probe")
     assert counts["probe"]["reported"] > 30, counts
-    rdma_core.run(env, "test_efa_srd", generation=3, limit=200)
-    _check(env)
 
 
 @full
@@ -96,24 +97,23 @@ def test_failing_verbs(env):
     """The same with objects: an error, and nothing left behind, be it in the driver or in the device."""
     counts = _fail_nth(env, "verbs")
     assert len(counts) > 8 and all(count["reported"] for count in counts.values()), counts
-    rdma_core.run(env, "test_efa_srd", generation=3, limit=200)
-    _check(env)
 
 
 def _fail_nth(env, what):
-    env.cluster.put(0, FAIL_NTH, "/tmp/fail_nth.py")
-    said = env.exec(0, ["python3", "-B", "/tmp/fail_nth.py", what], limit=800).stdout
+    """Run that part of fail_nth.py on a machine of its own, where everything works afterwards; return its counts."""
+    few = env.up("few", **FEW)
+    few.put(0, FAIL_NTH, "/tmp/fail_nth.py")
+    said = env.exec(0, ["python3", "-B", "/tmp/fail_nth.py", what], on=few, limit=700).stdout
+    env.say(str(perftest.run(few, Test("ib_send_bw", "SRD", 4096, 200), 0, 0, limit=100)))
+    _check(env, few)
     return {count["operation"]: count for count in map(json.loads, said.splitlines())}
 
 
-def _check(env):
-    """Nothing is lost, and nobody complains, on either node."""
-    for node in range(2):
-        lost = env.exec(node, SCAN, limit=120).stdout
-        assert not re.search("efa", lost), lost
-    _check_log(env)
-
-
-def _check_log(env):
-    for node in range(2):
-        our_driver.check_log(env, COMPLAINTS, node)
+def _check(env, on=None):
+    """Nothing is lost, and nobody complains, on any node."""
+    on = on or env.cluster
+    for node in on.config.local:
+        found = env.exec(node, SCAN, on=on, limit=120).stdout
+        lost = [each for each in re.split(r"^(?=unreferenced)", found, flags=re.M) if each]
+        assert all(re.search(OF_A_PROCESS, each) for each in lost), found
+        our_driver.check_log(env, COMPLAINTS, node, on)
