@@ -7,7 +7,10 @@ from pathlib import Path
 
 import our_driver
 import rdma_core
-from efa_emu import perftest
+import test_kernel_verbs as kernel_verbs
+from efa_emu import faults, perftest
+from efa_emu.guest import DEFAULT_SUITE
+from efa_emu.kernel import DEBUG
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
@@ -80,6 +83,19 @@ def test_lives(env):
     our_driver.unload_in_use(env, limit=200)
     our_driver.check_log(env, COMPLAINTS)
     our_driver.recover(env, limit=200)
+    _check(env)
+
+
+@full
+@timeout(300)
+def test_kernel_verbs(env):
+    """Users in the kernel: messages, a drain, and a device that is lost under them."""
+    for kind in ("ud", "srd"):
+        with kernel_verbs.loaded(env, kernel_of=(DEFAULT_SUITE, DEBUG), type=kind, rounds=300):
+            assert kernel_verbs.run(env, "pingpong") == "ok: 300 rounds"
+            assert kernel_verbs.run(env, "drain") == "16 flushed"
+            faults.set_rules(env.cluster, 0, 0, [{"opcode": "modify-qp", "action": "ignore"}])
+    faults.set_rules(env.cluster, 0, 0, [])
     _check(env)
 
 
