@@ -135,6 +135,19 @@ def verbs(kernel):
         kernel.fail_each("CQ with events", lambda: _cq_with_events(context))
         kernel.fail_each("QP, UD", lambda: _ud(pd, cq))
         kernel.fail_each("QP, SRD", lambda: _srd(context, pd, cq))
+        _fill(context, pd, cq)
+
+
+def _fill(context, pd, cq):
+    """As many objects as the device can have: it has none left of which nobody knows."""
+    limits = context.query_device()
+    kinds = [(limits.max_pd - 1, lambda: PD(context)), (limits.max_cq - 1, lambda: CQ(context, 16)),
+             (limits.max_mr, lambda: MR(pd, mmap.PAGESIZE, e.IBV_ACCESS_LOCAL_WRITE)),
+             (limits.max_qp, lambda: _ud(pd, cq))]
+    with contextlib.ExitStack() as stack:
+        for count, make in kinds:
+            for _ in range(count):
+                stack.enter_context(make())
 
 
 def _context():

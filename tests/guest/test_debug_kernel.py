@@ -16,7 +16,7 @@ from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 2, "driver": "efa-emu", "kernel": "debug", "generation": 3, "mem": 1024, "timeout": 300,
            "device": "admin-timeout-ms=1500"}
-# So few objects that one that is left behind in the device soon is one too many.
+# So few objects that fail_nth.py can have them all: one that is left behind in the device is one too many.
 FEW = {**CLUSTER, "n": 1, "device": "admin-timeout-ms=1500,max-pd=4,max-qp=4,max-cq=6,max-mr=6,max-ah=4"}
 # Beside what no kernel must say: ODEBUG, sleeps where none may be, hung tasks and workers that make no progress.
 COMPLAINTS = r"KASAN: |INFO: |ODEBUG|DMA-API: .*(driver|disabl)|workqueue lockup|sleeping function"
