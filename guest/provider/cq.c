@@ -192,8 +192,6 @@ void efa_cq_ring(struct efa_cq *cq, bool arm)
 {
 	uint32_t value = cq->consumed;
 
-	if (!cq->db)
-		return;
 	value |= (cq->events & EFA_IO_CQ_DB_SN_MASK) << EFA_IO_CQ_DB_SN_SHIFT;
 	if (arm)
 		value |= EFA_IO_CQ_DB_ARM;

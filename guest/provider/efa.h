@@ -3,7 +3,7 @@
  * EFA provider: objects of a process, and what files ask of each other
  *
  *   objects   context.c pd.c mr.c ah.c cq.c qp.c
- *   work      send.c recv.c poll.c, over ring.h and ids.c
+ *   work      send.c recv.c poll.c, over ring.h
  *   efadv     dv.c
  */
 #ifndef EFA_H
@@ -147,7 +147,6 @@ struct efa_cq {
 
 	/* of the entry that the extended API looks at */
 	const struct efa_io_cdesc *cur;
-	struct efa_qp *cur_qp;
 
 	struct efa_sub_cq sub[];
 };
@@ -217,7 +216,6 @@ struct efa_qp {
 	struct efa_context *ctx;
 	struct efa_sq sq;
 	struct efa_rq rq;
-	bool srd;
 };
 
 static inline struct efa_qp *to_eqp(struct ibv_qp *ibvqp)
@@ -266,7 +264,7 @@ int efa_destroy_cq(struct ibv_cq *ibvcq);
 void efa_cq_event(struct ibv_cq *ibvcq);
 int efa_req_notify_cq(struct ibv_cq *ibvcq, int solicited_only);
 int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc);
-/* Tell the device what was consumed, and ask for an event if @arm. */
+/* With a doorbell: tell what was consumed, and ask for an event if @arm. */
 void efa_cq_ring(struct efa_cq *cq, bool arm);
 
 /* ---- qp.c ---- */

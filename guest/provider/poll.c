@@ -135,21 +135,18 @@ static bool efa_resolve_recv(struct efa_qp *qp, const struct efa_io_cdesc *cd,
 	return ok;
 }
 
-/* The QP that an entry is about, and the request's id; NULL: there is none. */
-static struct efa_qp *efa_resolve(struct efa_cq *cq,
-				  const struct efa_io_cdesc *cd,
-				  uint64_t *wr_id)
+/* The id of the request that an entry is about; false: there is none. */
+static bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd,
+			uint64_t *wr_id)
 {
 	struct efa_context *ctx = to_ectx(cq->vcq.cq.context);
 	uint16_t qpn = le16toh(cd->qp_num);
 	struct efa_qp *qp = ctx->qps[qpn & ctx->qp_mask];
 
 	if (!qp || qp->vqp.qp.qp_num != qpn)
-		return NULL;
-	if (efa_is_send(cd) ? efa_resolve_send(qp, cd, wr_id)
-			    : efa_resolve_recv(qp, cd, wr_id))
-		return qp;
-	return NULL;
+		return false;
+	return efa_is_send(cd) ? efa_resolve_send(qp, cd, wr_id)
+			       : efa_resolve_recv(qp, cd, wr_id);
 }
 
 /* ---- the rings ---- */
@@ -191,17 +188,13 @@ static const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
  * The next entry that belongs to somebody. What is left of a QP that was
  * destroyed, or was another of the same number, is passed over.
  */
-static const struct efa_io_cdesc *efa_next(struct efa_cq *cq,
-					   struct efa_qp **qp, uint64_t *wr_id)
+static const struct efa_io_cdesc *efa_next(struct efa_cq *cq, uint64_t *wr_id)
 {
 	const struct efa_io_cdesc *cd;
 
 	do {
 		cd = efa_entry(cq);
-		if (!cd)
-			return NULL;
-		*qp = efa_resolve(cq, cd, wr_id);
-	} while (unlikely(!*qp));
+	} while (cd && unlikely(!efa_resolve(cq, cd, wr_id)));
 	return cd;
 }
 
@@ -229,12 +222,11 @@ int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc)
 {
 	struct efa_cq *cq = to_ecq(ibvcq);
 	const struct efa_io_cdesc *cd;
-	struct efa_qp *qp;
 	int i;
 
 	efa_lock(&cq->lock);
 	for (i = 0; i < num; i++) {
-		cd = efa_next(cq, &qp, &wc[i].wr_id);
+		cd = efa_next(cq, &wc[i].wr_id);
 		if (!cd)
 			break;
 		efa_fill_wc(&wc[i], cd);
@@ -251,7 +243,7 @@ static int efa_take(struct efa_cq *cq)
 {
 	struct ibv_cq_ex *ex = &cq->vcq.cq_ex;
 
-	cq->cur = efa_next(cq, &cq->cur_qp, &ex->wr_id);
+	cq->cur = efa_next(cq, &ex->wr_id);
 	if (!cq->cur)
 		return ENOENT;
 	ex->status = efa_wc_status(cq->cur->status);

@@ -38,6 +38,12 @@ static uint64_t efa_possible_ops(const struct efa_context *ctx, bool srd)
 	return ops;
 }
 
+static uint16_t efa_wqe_size(const struct ibv_qp_cap *cap, bool inline_write)
+{
+	return inline_write || cap->max_inline_data > EFA_IO_TX_INLINE
+	       ? EFA_WQE_SIZE_WIDE : EFA_WQE_SIZE;
+}
+
 static int efa_check_caps(const struct efa_context *ctx,
 			  const struct ibv_qp_cap *cap, uint16_t wqe_size)
 {
@@ -135,8 +141,7 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 	uint32_t wqes;
 
 	wqes = efa_pow2up(max_t(uint32_t, cap->max_send_wr, ctx->min_sq_wr));
-	sq->wqe_size = inline_write || cap->max_inline_data > EFA_IO_TX_INLINE
-		       ? EFA_WQE_SIZE_WIDE : EFA_WQE_SIZE;
+	sq->wqe_size = efa_wqe_size(cap, inline_write);
 	sq->max_inline = cap->max_inline_data;
 	sq->max_inline_rdma = inline_write ? cap->max_inline_data : 0;
 	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
@@ -284,7 +289,6 @@ static struct efa_qp *efa_qp_alloc(struct efa_context *ctx,
 	if (!qp)
 		return NULL;
 	qp->ctx = ctx;
-	qp->srd = attr->qp_type == IBV_QPT_DRIVER;
 	*err = efa_sq_init(ctx, &qp->sq, attr, inline_write, locked);
 	if (!*err)
 		*err = efa_rq_init(&qp->rq, &attr->cap, locked);
@@ -307,9 +311,7 @@ struct ibv_qp *efa_qp_new(struct efa_context *ctx,
 	err = efa_check_qp(ctx, attr, efa_attr);
 	if (!err)
 		err = efa_check_caps(ctx, &attr->cap,
-				     inline_write || attr->cap.max_inline_data >
-				     EFA_IO_TX_INLINE ? EFA_WQE_SIZE_WIDE
-						      : EFA_WQE_SIZE);
+				     efa_wqe_size(&attr->cap, inline_write));
 	if (err)
 		goto fail;
 	qp = efa_qp_alloc(ctx, attr, inline_write, &err);
