@@ -5,6 +5,7 @@
  */
 #include "efa-osdep.h"
 #include "efa-internal.h"
+#include "rules.h"
 
 void efa_fault_rule_init(EfaFaultRule *rule)
 {
@@ -16,19 +17,8 @@ void efa_fault_rule_init(EfaFaultRule *rule)
     };
 }
 
-static bool G_GNUC_PRINTF(3, 4)
-refuse(GError **errp, size_t rule, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "rule %zu of faults: %s", rule, text);
-    return false;
-}
+#define refuse(_errp, _rule, ...) \
+    efa_rule_refuse((_errp), "faults", (_rule), __VA_ARGS__)
 
 static bool efa_fault_check_rule(const EfaFaultRule *rule, size_t n,
                                  GError **errp)

@@ -5,6 +5,7 @@
  */
 #include "efa-osdep.h"
 #include "impair.h"
+#include "rules.h"
 
 void efa_impair_rule_init(EfaImpairRule *rule)
 {
@@ -13,19 +14,8 @@ void efa_impair_rule_init(EfaImpairRule *rule)
 #undef SET_DEFAULT
 }
 
-static bool G_GNUC_PRINTF(3, 4)
-refuse(GError **errp, size_t rule, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "rule %zu of impair: %s", rule, text);
-    return false;
-}
+#define refuse(_errp, _rule, ...) \
+    efa_rule_refuse((_errp), "impair", (_rule), __VA_ARGS__)
 
 static bool efa_impair_check_numbers(const EfaImpairRule *rule, size_t n,
                                      GError **errp)
