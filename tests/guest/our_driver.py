@@ -5,6 +5,20 @@ import rdma_core
 
 DEVICE = "/sys/bus/pci/drivers/efa_emu/0*"
 LOAD = "insmod /usr/lib/efa/driver/efa_emu.ko"
+RESET = f"""
+    address=$(basename {DEVICE})
+    dmesg -C
+    setpci -s "$address" COMMAND.w=0:4          # the bus is not its to master: commands stay where they are
+    ! ibv_devinfo >/dev/null 2>&1
+    until dmesg | grep -q 'no answer to command'; do sleep 0.01; done
+    setpci -s "$address" COMMAND.w=4:4
+    until dmesg | grep -q 'recovered, life'; do sleep 0.01; done
+"""
+AWAIT_SENDS = """
+    sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }
+    before=$(sent)
+    until [ $(sent) -gt $((before + 100)) ]; do sleep 0.01; done
+"""
 WITH_TRAFFIC = """
     sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }
     ib_send_bw -c SRD -x 0 -D 30 >/tmp/server 2>&1 & server=$!

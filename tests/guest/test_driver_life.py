@@ -7,6 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import our_driver
 from efa_emu import guest, node, perftest, ui
 from efa_emu.perftest import Test
 
@@ -85,15 +86,6 @@ PM_TEST = """
     kill $watch
     cat /tmp/events
 """
-RESET = """
-    address=$(basename /sys/bus/pci/drivers/efa_emu/0*)
-    dmesg -C
-    setpci -s "$address" COMMAND.w=0:4          # the bus is not its to master: commands stay where they are
-    ! ibv_devinfo >/dev/null 2>&1
-    until dmesg | grep -q 'no answer to command'; do sleep 0.01; done
-    setpci -s "$address" COMMAND.w=4:4
-    until dmesg | grep -q 'recovered, life'; do sleep 0.01; done
-"""
 
 
 def test_pages(env):
@@ -117,7 +109,7 @@ def test_pages_recovery(env):
         /tmp/bar-pages recovery </tmp/go >/tmp/said & program=$!
         exec 3>/tmp/go
         until grep -q held: /tmp/said; do sleep 0.01; done
-        {RESET}
+        {our_driver.RESET}
         echo >&3
         status=0
         wait $program || status=$?

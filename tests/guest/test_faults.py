@@ -6,11 +6,12 @@ import re
 import subprocess
 
 import fault_rounds
+import our_driver
 from efa_emu import TREE, faults, ui
 from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 1, "driver": "efa-emu", "generation": 3, "device": f"admin-timeout-ms=300,{fault_rounds.LIMITS}"}
-LOAD = {"efa": "modprobe efa", "efa_emu": "insmod /usr/lib/efa/driver/efa_emu.ko"}
+LOAD = {"efa": "modprobe efa", "efa_emu": our_driver.LOAD}
 LEFT = "grep efa /proc/interrupts /proc/iomem; ls /sys/class/infiniband"
 REPORTS = "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|refcount|leak|does not recover' || true"
 KEPT = "Cannot allocate memory"  # what comes of a limit of the device

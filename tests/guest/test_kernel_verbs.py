@@ -5,6 +5,7 @@ import contextlib
 import re
 from pathlib import Path
 
+import our_driver
 from efa_emu import faults, guest, kernel
 from efa_emu.testing import full, timeout
 
@@ -13,13 +14,9 @@ SOURCE = Path(__file__).with_name("kverbs")
 MODULE = "efa_pingpong.ko"
 FILES = "/sys/module/efa_pingpong/parameters"
 NOTHING = "efa_0: pd 0 cq 0 qp 0 cm_id 0 mr 0 ctx 0"
-DEVICES = "/sys/bus/pci/drivers/efa_emu/0*"
 SELF_TEST = "ib_send_lat -c SRD -x 0 -n 100 & until grep -q ':4853 ' /proc/net/tcp*; do sleep 0.01; done; " \
             "ib_send_lat -c SRD -x 0 -n 100 localhost && wait"
 RECOVERIES = "dmesg | grep -c 'recovered, life' || true"
-AWAIT_SENDS = "sent() { cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }; before=$(sent); " \
-              "until [ $(sent) -gt $((before + 100)) ]; do sleep 0.01; done"
-LOAD_DRIVER = "insmod /usr/lib/efa/driver/efa_emu.ko"
 
 
 @contextlib.contextmanager
@@ -132,17 +129,9 @@ def test_recovery(env):
     with loaded(env, type="srd", rounds=100000000):
         env.exec(0, f"""
             set -e
-            address=$(basename {DEVICES})
             echo pingpong >{FILES}/run 2>/tmp/error & runs=$!
-            sent() {{ cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }}
-            before=$(sent)
-            until [ $(sent) -gt $((before + 100)) ]; do sleep 0.01; done
-            dmesg -C
-            setpci -s "$address" COMMAND.w=0:4      # the bus is not its to master: commands stay where they are
-            ! ibv_devinfo >/dev/null 2>&1
-            until dmesg | grep -q 'no answer to command'; do sleep 0.01; done
-            setpci -s "$address" COMMAND.w=4:4
-            until dmesg | grep -q 'recovered, life'; do sleep 0.01; done
+            {our_driver.AWAIT_SENDS}
+            {our_driver.RESET}
             if wait $runs; then exit 1; fi
             [ "$(cat {FILES}/events)" = 1 ]
             if echo pingpong >{FILES}/run 2>/dev/null; then exit 1; fi
@@ -181,7 +170,7 @@ def test_dead_while_draining(env):
     """The device is lost while the kernel waits for what it had: it comes back as flushed."""
     for opcode, action in (("modify-qp", "ignore"), ("query-qp", "lose")):
         with loaded(env, type="srd", rounds=100000000):
-            env.exec(0, f"(echo pingpong >{FILES}/run) 2>/dev/null & {AWAIT_SENDS}")
+            env.exec(0, f"(echo pingpong >{FILES}/run) 2>/dev/null & {our_driver.AWAIT_SENDS}")
             faults.set_rules(env.cluster, 0, 0, [{"opcode": opcode, "action": action}])
             env.exec(0, "rmmod efa_pingpong", limit=20)
             faults.set_rules(env.cluster, 0, 0, [])
@@ -210,14 +199,12 @@ def test_unload(env):
         env.exec(0, f"""
             set -e
             echo pingpong >{FILES}/run 2>/dev/null & runs=$!
-            sent() {{ cat /sys/class/infiniband/*/ports/1/hw_counters/send_wrs; }}
-            before=$(sent)
-            until [ $(sent) -gt $((before + 100)) ]; do sleep 0.01; done
+            {our_driver.AWAIT_SENDS}
             rmmod efa_emu
             if wait $runs; then exit 1; fi
             [ "$(cat {FILES}/result)" = "the device goes" ]
             if echo pingpong >{FILES}/run 2>/dev/null; then exit 1; fi
-            {LOAD_DRIVER}
+            {our_driver.LOAD}
         """)
         env.exec(1, f"rmmod efa_pingpong; {load({'type': 'srd'})}")
         introduce(env, env.cluster)
@@ -238,7 +225,7 @@ def test_unplug(env):
         """, on=cluster)
         cluster.qmp(0, "device_del", id="efa0")
         said = env.exec(0, f"""
-            until [ -e /tmp/ended ] && ! ls {DEVICES} 2>/dev/null; do sleep 0.05; done
+            until [ -e /tmp/ended ] && ! ls {our_driver.DEVICE} 2>/dev/null; do sleep 0.05; done
             cat /tmp/ended {FILES}/result {FILES}/qpn
         """, on=cluster).stdout.split("\n")
         assert said[:3] == ["failed", "the device goes", "0"], said
