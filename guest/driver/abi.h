@@ -113,6 +113,8 @@ struct efa_abi_create_ah_resp {
 #define EFA_ABI_CAP_DATA_POLLING_128	(1 << 4)
 #define EFA_ABI_CAP_RDMA_WRITE		(1 << 5)
 #define EFA_ABI_CAP_UNSOLICITED		(1 << 6)
+#define EFA_ABI_CAP_CQ_EXT_MEM		(1 << 7)
+#define EFA_ABI_CAP_COMP_CNTR		(1 << 8)
 #define EFA_ABI_CAP_64_BIT_ID		(1 << 9)
 
 struct efa_abi_query_device_resp {
@@ -136,6 +138,12 @@ enum {
 	EFA_ABI_ATTR_MR_RECV_IC,
 	EFA_ABI_ATTR_MR_RDMA_READ_IC,
 	EFA_ABI_ATTR_MR_RDMA_RECV_IC,
+};
+
+/* More attributes for the creation of a completion counter: two buffers. */
+enum {
+	EFA_ABI_ATTR_CNTR_COMP_BUFFER = 1U << UVERBS_ID_NS_SHIFT,
+	EFA_ABI_ATTR_CNTR_ERR_BUFFER,
 };
 
 static_assert(sizeof(struct efa_abi_alloc_ucontext_resp) == 24, "layout");

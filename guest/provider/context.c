@@ -56,6 +56,18 @@ static const struct verbs_context_ops efa_ops = {
 	.reg_dmabuf_mr = efa_reg_dmabuf_mr,
 	.reg_mr = efa_reg_mr,
 	.req_notify_cq = efa_req_notify_cq,
+#if EFA_EFADV >= 7
+	.create_comp_cntr = efa_create_comp_cntr,
+	.destroy_comp_cntr = efa_destroy_comp_cntr,
+	.inc_comp_cntr = ibv_cmd_inc_comp_cntr,
+	.inc_err_comp_cntr = ibv_cmd_inc_err_comp_cntr,
+	.qp_attach_comp_cntr = ibv_cmd_qp_attach_comp_cntr,
+	.query_comp_cntr_caps = ibv_cmd_query_comp_cntr_caps,
+	.read_comp_cntr = efa_read_comp_cntr,
+	.read_err_comp_cntr = efa_read_err_comp_cntr,
+	.set_comp_cntr = ibv_cmd_set_comp_cntr,
+	.set_err_comp_cntr = ibv_cmd_set_err_comp_cntr,
+#endif
 };
 
 /* What a driver must tell of device and AH. */
@@ -155,7 +167,7 @@ static int efa_open(struct efa_context *ctx)
 	int err;
 
 	if (ibv_cmd_get_context(&ctx->vctx, &cmd.ibv_cmd, sizeof(cmd),
-				&resp.ibv_resp, sizeof(resp)))
+				NULL, &resp.ibv_resp, sizeof(resp)))
 		return errno;
 	if ((resp.efa.cmds_supp_udata_mask & EFA_NEEDED) != EFA_NEEDED)
 		return EOPNOTSUPP;
@@ -258,12 +270,19 @@ static const struct verbs_device_ops efa_device_ops = {
 	.alloc_context = efa_alloc_context,
 };
 
-struct efa_context *efa_ctx_of(struct ibv_context *ibvctx)
+int efa_check_arg(struct ibv_context *ibvctx, const void *arg, size_t needed,
+		  size_t known, size_t inlen)
 {
-	if (verbs_get_device(ibvctx->device)->ops == &efa_device_ops)
-		return to_ectx(ibvctx);
-	errno = EOPNOTSUPP;
-	return NULL;
+	const uint8_t *p = arg;
+
+	if (verbs_get_device(ibvctx->device)->ops != &efa_device_ops)
+		return EOPNOTSUPP;
+	if (!arg || inlen < needed)
+		return EINVAL;
+	for (; known < inlen; known++)
+		if (p[known])
+			return EINVAL;
+	return 0;
 }
 
 PROVIDER_DRIVER(efa, efa_device_ops);

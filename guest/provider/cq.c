@@ -30,7 +30,7 @@ struct efa_create_cq_resp {
 
 static int efa_check_cq(const struct efa_context *ctx,
 			const struct ibv_cq_init_attr_ex *attr,
-			uint64_t efa_flags)
+			const struct efa_cq_opts *opts)
 {
 	if (!check_comp_mask(attr->comp_mask, EFA_CQ_MASKS) ||
 	    !check_comp_mask(attr->wc_flags, EFA_WC_FLAGS))
@@ -42,10 +42,11 @@ static int efa_check_cq(const struct efa_context *ctx,
 	if ((attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) &&
 	    (!attr->parent_domain || !to_epd(attr->parent_domain)->inner))
 		return EINVAL;
-	if (((efa_flags & EFADV_WC_EX_WITH_SGID) &&
+	if (((opts->wc_flags & EFADV_WC_EX_WITH_SGID) &&
 	     !efa_has(ctx, EFA_ABI_CAP_CQ_WITH_SGID)) ||
-	    ((efa_flags & EFADV_WC_EX_WITH_IS_UNSOLICITED) &&
-	     !efa_has(ctx, EFA_ABI_CAP_UNSOLICITED)))
+	    ((opts->wc_flags & EFADV_WC_EX_WITH_IS_UNSOLICITED) &&
+	     !efa_has(ctx, EFA_ABI_CAP_UNSOLICITED)) ||
+	    (opts->external && !efa_has(ctx, EFA_ABI_CAP_CQ_EXT_MEM)))
 		return EOPNOTSUPP;
 	if (attr->channel && !efa_has(ctx, EFA_ABI_CAP_CQ_NOTIFICATIONS))
 		return EOPNOTSUPP;
@@ -61,19 +62,28 @@ static bool efa_cq_needs_lock(const struct ibv_cq_init_attr_ex *attr)
 	       !to_epd(attr->parent_domain)->td;
 }
 
+static size_t efa_cq_ring_size(const struct efa_cq *cq)
+{
+	return (cq->mask + 1) * sizeof(struct efa_io_cdesc);
+}
+
 static int efa_cq_map(struct efa_context *ctx, struct efa_cq *cq,
+		      const struct efa_cq_opts *opts,
 		      const struct efa_abi_create_cq_resp *resp)
 {
-	size_t ring = (cq->mask + 1) * sizeof(struct efa_io_cdesc);
 	unsigned int i;
 
 	cq->cqn = resp->cq_idx;
-	cq->buf_size = resp->q_mmap_size;
-	cq->buf = efa_map(ctx, resp->q_mmap_key, cq->buf_size, PROT_READ);
-	if (!cq->buf)
-		return errno;
-	for (i = 0; i < cq->num_sub; i++)
-		cq->sub[i].buf = cq->buf + i * ring;
+	cq->buf = opts->buffer;
+	if (!opts->external) {
+		cq->buf_size = resp->q_mmap_size;
+		cq->buf = efa_map(ctx, resp->q_mmap_key, cq->buf_size,
+				  PROT_READ);
+		if (!cq->buf)
+			return errno;
+	}
+	for (i = 0; cq->buf && i < cq->num_sub; i++)
+		cq->sub[i].buf = cq->buf + i * efa_cq_ring_size(cq);
 	if (!(resp->comp_mask & EFA_ABI_CQ_RESP_DB_OFF))
 		return 0;
 	cq->db_page = efa_map(ctx, resp->db_mmap_key, ctx->page_size,
@@ -88,7 +98,7 @@ static void efa_cq_free(struct efa_context *ctx, struct efa_cq *cq)
 {
 	if (cq->db_page)
 		munmap(cq->db_page, ctx->page_size);
-	if (cq->buf)
+	if (cq->buf_size && cq->buf)
 		munmap(cq->buf, cq->buf_size);
 	efa_lock_destroy(&cq->lock);
 	free(cq);
@@ -96,8 +106,25 @@ static void efa_cq_free(struct efa_context *ctx, struct efa_cq *cq)
 
 static int efa_ask_for_cq(struct efa_context *ctx, struct efa_cq *cq,
 			  const struct ibv_cq_init_attr_ex *attr,
-			  uint64_t efa_flags, struct efa_create_cq_resp *resp)
+			  const struct efa_cq_opts *opts,
+			  struct efa_create_cq_resp *resp)
 {
+	struct verbs_create_cq_prov_attr *prov = NULL;
+	uint32_t cmd_flags = 0;
+#if EFA_EFADV >= 7
+	struct verbs_create_cq_prov_attr external = {
+		.buffer.length = opts->length,
+		.buffer.dmabuf.offset = opts->offset,
+		.buffer.dmabuf.fd = opts->fd,
+	};
+
+	if (opts->external) {
+		if (opts->length < efa_cq_ring_size(cq) * cq->num_sub)
+			return EINVAL;
+		prov = &external;
+		cmd_flags = CREATE_CQ_CMD_FLAGS_WITH_MEM_DMABUF;
+	}
+#endif
 	struct efa_create_cq_cmd cmd = {
 		.efa.cq_entry_size = sizeof(struct efa_io_cdesc),
 		.efa.num_sub_cqs = cq->num_sub,
@@ -107,24 +134,24 @@ static int efa_ask_for_cq(struct efa_context *ctx, struct efa_cq *cq,
 	rounded.cqe = cq->mask + 1;
 	if (attr->channel)
 		cmd.efa.flags |= EFA_ABI_CQ_WITH_CHANNEL;
-	if (efa_flags & EFADV_WC_EX_WITH_SGID)
+	if (opts->wc_flags & EFADV_WC_EX_WITH_SGID)
 		cmd.efa.flags |= EFA_ABI_CQ_WITH_SGID;
 	if (cq->wide_ids)
 		cmd.efa.flags |= EFA_ABI_CQ_WITH_64_BIT_ID;
-	return ibv_cmd_create_cq_ex(&ctx->vctx.context, &rounded, &cq->vcq,
-				    &cmd.ibv_cmd, sizeof(cmd),
-				    &resp->ibv_resp, sizeof(*resp), 0);
+	return ibv_cmd_create_cq_ex(&ctx->vctx.context, &rounded, prov,
+				    &cq->vcq, &cmd.ibv_cmd, sizeof(cmd),
+				    &resp->ibv_resp, sizeof(*resp), cmd_flags);
 }
 
 struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
 			     struct ibv_cq_init_attr_ex *attr,
-			     uint64_t efa_flags)
+			     const struct efa_cq_opts *opts)
 {
 	struct efa_create_cq_resp resp = {};
 	struct efa_cq *cq;
 	int err;
 
-	err = efa_check_cq(ctx, attr, efa_flags);
+	err = efa_check_cq(ctx, attr, opts);
 	if (err)
 		goto fail;
 	cq = calloc(1, sizeof(*cq) +
@@ -140,15 +167,15 @@ struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
 		free(cq);
 		goto fail;
 	}
-	err = efa_ask_for_cq(ctx, cq, attr, efa_flags, &resp);
+	err = efa_ask_for_cq(ctx, cq, attr, opts, &resp);
 	if (err)
 		goto free;
-	err = efa_cq_map(ctx, cq, &resp.efa);
+	err = efa_cq_map(ctx, cq, opts, &resp.efa);
 	if (err) {
 		ibv_cmd_destroy_cq(&cq->vcq.cq);
 		goto free;
 	}
-	efa_cq_fill_ops(cq, attr->wc_flags, efa_flags);
+	efa_cq_fill_ops(cq, attr->wc_flags, opts->wc_flags);
 	return &cq->vcq.cq_ex;
 
 free:
@@ -161,7 +188,9 @@ fail:
 struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx,
 				   struct ibv_cq_init_attr_ex *attr)
 {
-	return efa_cq_new(to_ectx(ibvctx), attr, 0);
+	static const struct efa_cq_opts none;
+
+	return efa_cq_new(to_ectx(ibvctx), attr, &none);
 }
 
 struct ibv_cq *efa_create_cq(struct ibv_context *ibvctx, int cqe,
@@ -172,7 +201,7 @@ struct ibv_cq *efa_create_cq(struct ibv_context *ibvctx, int cqe,
 		.channel = channel,
 		.comp_vector = vector,
 	};
-	struct ibv_cq_ex *cq = efa_cq_new(to_ectx(ibvctx), &attr, 0);
+	struct ibv_cq_ex *cq = efa_create_cq_ex(ibvctx, &attr);
 
 	return cq ? ibv_cq_ex_to_cq(cq) : NULL;
 }

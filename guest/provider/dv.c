@@ -1,30 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * EFA provider: what libibverbs has no words for
- *
- * efadv.h is the interface, and grows at the ends of its structures: a caller
- * of yesterday passes a shorter one, one of tomorrow a longer one, whose end
- * is to be zero.
  */
 #include <errno.h>
 #include <infiniband/cmd_ioctl.h>
 #include <string.h>
 #include "efa.h"
-
-/* Does a structure of @len bytes reach as far as @member? */
-#define EFA_REACHES(_type, _member, _len) \
-	((_len) >= offsetofend(_type, _member))
-
-/* Is all of @arg behind @known bytes zero? */
-static bool efa_rest_is_zero(const void *arg, size_t known, size_t len)
-{
-	const uint8_t *p = arg;
-
-	for (; known < len; known++)
-		if (p[known])
-			return false;
-	return true;
-}
 
 int efadv_query_device(struct ibv_context *ibvctx,
 		       struct efadv_device_attr *attr, uint32_t inlen)
@@ -39,21 +20,27 @@ int efadv_query_device(struct ibv_context *ibvctx,
 		{ EFA_ABI_CAP_RDMA_WRITE, EFADV_DEVICE_ATTR_CAPS_RDMA_WRITE },
 		{ EFA_ABI_CAP_UNSOLICITED,
 		  EFADV_DEVICE_ATTR_CAPS_UNSOLICITED_WRITE_RECV },
+#if EFA_EFADV >= 7
+		{ EFA_ABI_CAP_CQ_EXT_MEM,
+		  EFADV_DEVICE_ATTR_CAPS_CQ_WITH_EXT_MEM_DMABUF },
+		{ EFA_ABI_CAP_COMP_CNTR, EFADV_DEVICE_ATTR_CAPS_COMP_CNTR },
+#endif
 	};
-	struct efa_context *ctx = efa_ctx_of(ibvctx);
+	struct efa_context *ctx = to_ectx(ibvctx);
 	struct efadv_device_attr out = {};
 	size_t i;
+	int err = EFA_CHECK_ARG(ibvctx, attr, inline_buf_size, inlen);
 
-	if (!ctx)
-		return EOPNOTSUPP;
-	if (!EFA_REACHES(typeof(*attr), inline_buf_size, inlen) ||
-	    !efa_rest_is_zero(attr, sizeof(*attr), inlen))
-		return EINVAL;
+	if (err)
+		return err;
 	out.max_sq_wr = ctx->max_sq_wr;
 	out.max_rq_wr = ctx->max_rq_wr;
 	out.max_sq_sge = ctx->max_sq_sge;
 	out.max_rq_sge = ctx->max_rq_sge;
 	out.inline_buf_size = ctx->inline_buf_size;
+#if EFA_EFADV >= 7
+	out.inline_buf_size_ex = ctx->inline_buf_size_ex;
+#endif
 	out.max_rdma_size = ctx->max_rdma_size;
 	for (i = 0; i < ARRAY_SIZE(caps); i++)
 		if (efa_has(ctx, caps[i].abi))
@@ -65,11 +52,10 @@ int efadv_query_device(struct ibv_context *ibvctx,
 int efadv_query_ah(struct ibv_ah *ibvah, struct efadv_ah_attr *attr,
 		   uint32_t inlen)
 {
-	if (!efa_ctx_of(ibvah->context))
-		return EOPNOTSUPP;
-	if (!EFA_REACHES(typeof(*attr), ahn, inlen) ||
-	    !efa_rest_is_zero(attr, sizeof(*attr), inlen))
-		return EINVAL;
+	int err = EFA_CHECK_ARG(ibvah->context, attr, ahn, inlen);
+
+	if (err)
+		return err;
 	memset(attr, 0, min_t(size_t, inlen, sizeof(*attr)));
 	attr->ahn = to_eah(ibvah)->ahn;
 	return 0;
@@ -82,39 +68,45 @@ struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd,
 	struct efadv_qp_init_attr efa_attr = {
 		.driver_qp_type = driver_qp_type,
 	};
-	struct efa_context *ctx = efa_ctx_of(ibvpd->context);
 	struct ibv_qp_init_attr_ex ex = {};
 	struct ibv_qp *qp;
+	int err = EFA_CHECK_ARG(ibvpd->context, &efa_attr, driver_qp_type,
+				sizeof(efa_attr));
 
-	if (!ctx)
-		return NULL;
-	if (attr->qp_type != IBV_QPT_DRIVER) {
-		errno = EINVAL;
+	if (!err && attr->qp_type != IBV_QPT_DRIVER)
+		err = EINVAL;
+	if (err) {
+		errno = err;
 		return NULL;
 	}
 	memcpy(&ex, attr, sizeof(*attr));
 	ex.comp_mask = IBV_QP_INIT_ATTR_PD;
 	ex.pd = ibvpd;
-	qp = efa_qp_new(ctx, &ex, &efa_attr);
+	qp = efa_qp_new(to_ectx(ibvpd->context), &ex, &efa_attr);
 	if (qp)
 		memcpy(attr, &ex, sizeof(*attr));
 	return qp;
 }
 
 static int efa_check_qp_ex(const struct efa_context *ctx,
-			   const struct efadv_qp_init_attr *efa_attr,
-			   uint32_t inlen)
+			   const struct efadv_qp_init_attr *efa_attr)
 {
-	if (!efa_attr || efa_attr->comp_mask || efa_attr->reserved[0] ||
-	    !EFA_REACHES(typeof(*efa_attr), driver_qp_type, inlen) ||
-	    !efa_rest_is_zero(efa_attr, sizeof(*efa_attr), inlen))
+	const uint32_t flags = EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV |
+			       EFADV_QP_FLAGS_INLINE_WRITE;
+
+	if (efa_attr->comp_mask || *(const uint8_t *)&efa_attr->reserved)
 		return EINVAL;
-	if (!check_comp_mask(efa_attr->flags, EFA_QP_FLAGS) ||
+	if (!check_comp_mask(efa_attr->flags, flags) ||
 	    ((efa_attr->flags & EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV) &&
 	     !efa_has(ctx, EFA_ABI_CAP_UNSOLICITED)) ||
-	    ((efa_attr->flags & EFA_INLINE_WRITE) &&
+	    ((efa_attr->flags & EFADV_QP_FLAGS_INLINE_WRITE) &&
 	     !efa_has(ctx, EFA_ABI_CAP_RDMA_WRITE)))
 		return EOPNOTSUPP;
+#if EFA_EFADV >= 7
+	if (!check_comp_mask(efa_attr->wr_flags,
+			     EFADV_WR_EX_WITH_PROCESSING_HINTS))
+		return EOPNOTSUPP;
+#endif
 	return 0;
 }
 
@@ -123,19 +115,50 @@ struct ibv_qp *efadv_create_qp_ex(struct ibv_context *ibvctx,
 				  struct efadv_qp_init_attr *efa_attr,
 				  uint32_t inlen)
 {
-	struct efa_context *ctx = efa_ctx_of(ibvctx);
+	struct efa_context *ctx = to_ectx(ibvctx);
 	struct efadv_qp_init_attr copy = {};
-	int err;
+	struct ibv_qp *qp;
+	int err = EFA_CHECK_ARG(ibvctx, efa_attr, driver_qp_type, inlen);
 
-	if (!ctx)
-		return NULL;
-	err = efa_check_qp_ex(ctx, efa_attr, inlen);
+	if (!err) {
+		memcpy(&copy, efa_attr, min_t(size_t, inlen, sizeof(copy)));
+		err = efa_check_qp_ex(ctx, &copy);
+	}
 	if (err) {
 		errno = err;
 		return NULL;
 	}
-	memcpy(&copy, efa_attr, min_t(size_t, inlen, sizeof(copy)));
-	return efa_qp_new(ctx, attr_ex, &copy);
+	qp = efa_qp_new(ctx, attr_ex, &copy);
+#if EFA_EFADV >= 7
+	if (qp)
+		efa_qp_fill_dv_ops(to_eqp(qp), copy.wr_flags);
+#endif
+	return qp;
+}
+
+static int efa_take_cq_opts(const struct efadv_cq_init_attr *attr,
+			    struct efa_cq_opts *opts)
+{
+	const uint64_t wc_flags = EFADV_WC_EX_WITH_SGID |
+				  EFADV_WC_EX_WITH_IS_UNSOLICITED;
+
+	if (attr->comp_mask)
+		return EINVAL;
+	if (!check_comp_mask(attr->wc_flags, wc_flags))
+		return EOPNOTSUPP;
+	opts->wc_flags = attr->wc_flags;
+#if EFA_EFADV >= 7
+	if (!check_comp_mask(attr->flags, EFADV_CQ_INIT_FLAGS_EXT_MEM_DMABUF))
+		return EOPNOTSUPP;
+	if (attr->flags) {
+		opts->external = true;
+		opts->buffer = attr->ext_mem_dmabuf.buffer;
+		opts->length = attr->ext_mem_dmabuf.length;
+		opts->offset = attr->ext_mem_dmabuf.offset;
+		opts->fd = attr->ext_mem_dmabuf.fd;
+	}
+#endif
+	return 0;
 }
 
 struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx,
@@ -143,23 +166,19 @@ struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx,
 				  struct efadv_cq_init_attr *efa_attr,
 				  uint32_t inlen)
 {
-	struct efa_context *ctx = efa_ctx_of(ibvctx);
-	uint64_t flags = EFADV_WC_EX_WITH_SGID |
-			 EFADV_WC_EX_WITH_IS_UNSOLICITED;
+	struct efadv_cq_init_attr copy = {};
+	struct efa_cq_opts opts = {};
+	int err = EFA_CHECK_ARG(ibvctx, efa_attr, wc_flags, inlen);
 
-	if (!ctx)
-		return NULL;
-	if (!EFA_REACHES(typeof(*efa_attr), wc_flags, inlen) ||
-	    !efa_rest_is_zero(efa_attr, sizeof(*efa_attr), inlen) ||
-	    efa_attr->comp_mask) {
-		errno = EINVAL;
+	if (!err) {
+		memcpy(&copy, efa_attr, min_t(size_t, inlen, sizeof(copy)));
+		err = efa_take_cq_opts(&copy, &opts);
+	}
+	if (err) {
+		errno = err;
 		return NULL;
 	}
-	if (!check_comp_mask(efa_attr->wc_flags, flags)) {
-		errno = EOPNOTSUPP;
-		return NULL;
-	}
-	return efa_cq_new(ctx, attr_ex, efa_attr->wc_flags);
+	return efa_cq_new(to_ectx(ibvctx), attr_ex, &opts);
 }
 
 struct efadv_cq *efadv_cq_from_ibv_cq_ex(struct ibv_cq_ex *ibvcqx)
@@ -174,13 +193,10 @@ int efadv_query_mr(struct ibv_mr *ibvmr, struct efadv_mr_attr *attr,
 	DECLARE_COMMAND_BUFFER(cmd, UVERBS_OBJECT_MR, EFA_ABI_METHOD_MR_QUERY,
 			       5);
 	struct efadv_mr_attr out = {};
-	int err;
+	int err = EFA_CHECK_ARG(ibvmr->context, attr, rdma_recv_ic_id, inlen);
 
-	if (!efa_ctx_of(ibvmr->context))
-		return EOPNOTSUPP;
-	if (!EFA_REACHES(typeof(*attr), rdma_recv_ic_id, inlen) ||
-	    !efa_rest_is_zero(attr, sizeof(*attr), inlen))
-		return EINVAL;
+	if (err)
+		return err;
 	fill_attr_in_obj(cmd, EFA_ABI_ATTR_MR_HANDLE, ibvmr->handle);
 	fill_attr_out(cmd, EFA_ABI_ATTR_MR_VALIDITY, &out.ic_id_validity,
 		      sizeof(out.ic_id_validity));

@@ -32,6 +32,8 @@ enum efa_io_op {
 #define EFA_IO_TX_FIRST		(1 << 2)
 #define EFA_IO_TX_LAST		(1 << 3)
 #define EFA_IO_TX_COMP_REQ	(1 << 4)
+/* ctrl3 */
+#define EFA_IO_TX_HINTS		3
 
 struct efa_io_tx_meta_desc {
 	__le16 req_id;
@@ -41,7 +43,7 @@ struct efa_io_tx_meta_desc {
 	__le16 length;		/* inline bytes, else how many buffers */
 	__le32 immediate_data;
 	__le16 ah;
-	__u8 ctrl3;		/* bits 1:0: processing hints */
+	__u8 ctrl3;
 	__u8 reserved;
 	__le32 qkey;
 	__u8 reserved2[6];

@@ -4,7 +4,7 @@
  *
  *   objects   context.c pd.c mr.c ah.c cq.c qp.c
  *   work      send.c recv.c poll.c, over ring.h
- *   efadv     dv.c
+ *   efadv     dv.c, and with rdma-core 65 direct.c counter.c
  */
 #ifndef EFA_H
 #define EFA_H
@@ -18,13 +18,9 @@
 #include <util/compiler.h>
 #include <util/util.h>
 #include "abi.h"
+#include "compat.h"
 #include "efa-io.h"
 #include "efadv.h"
-
-/* Names that came with later versions of efadv.h */
-#define EFA_INLINE_WRITE	(1 << 1)
-#define EFA_QP_FLAGS \
-	(EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV | EFA_INLINE_WRITE)
 
 /* ---- what a process knows of its device ---- */
 
@@ -64,8 +60,17 @@ static inline bool efa_has(const struct efa_context *ctx, uint32_t cap)
 	return ctx->device_caps & cap;
 }
 
-/* NULL and EOPNOTSUPP in errno: the device is another provider's. */
-struct efa_context *efa_ctx_of(struct ibv_context *ibvctx);
+/*
+ * An argument of efadv, whose @known bytes may grow: a caller of yesterday
+ * passes less, but at least @needed, one of tomorrow more, whose end is to be
+ * zero, or EINVAL. EOPNOTSUPP: the device is another provider's.
+ */
+int efa_check_arg(struct ibv_context *ibvctx, const void *arg, size_t needed,
+		  size_t known, size_t inlen);
+
+#define EFA_CHECK_ARG(ibvctx, arg, last, inlen) \
+	efa_check_arg(ibvctx, arg, offsetofend(typeof(*(arg)), last), \
+		      sizeof(*(arg)), inlen)
 
 /* ---- locks ---- */
 
@@ -129,12 +134,21 @@ struct efa_sub_cq {
 	uint32_t consumed;
 };
 
+/* What efadv asks for beside what libibverbs does. */
+struct efa_cq_opts {
+	uint64_t wc_flags;		/* EFADV_WC_EX_ */
+	bool external;			/* entries are in a dma-buf */
+	int fd;
+	uint64_t offset, length;
+	uint8_t *buffer;		/* NULL: the process does not see it */
+};
+
 struct efa_cq {
 	struct verbs_cq vcq;
 	struct efadv_cq dv;
 	struct efa_lock lock;
 	uint8_t *buf;
-	size_t buf_size;
+	size_t buf_size;		/* mapped by us */
 	uint32_t mask;			/* entries of a ring - 1 */
 	uint16_t cqn;
 	uint16_t num_sub;
@@ -216,6 +230,9 @@ struct efa_qp {
 	struct efa_context *ctx;
 	struct efa_sq sq;
 	struct efa_rq rq;
+#if EFA_EFADV >= 7
+	struct efadv_qp dv;
+#endif
 };
 
 static inline struct efa_qp *to_eqp(struct ibv_qp *ibvqp)
@@ -259,7 +276,7 @@ struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx,
 				   struct ibv_cq_init_attr_ex *attr);
 struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
 			     struct ibv_cq_init_attr_ex *attr,
-			     uint64_t efa_flags);
+			     const struct efa_cq_opts *opts);
 int efa_destroy_cq(struct ibv_cq *ibvcq);
 void efa_cq_event(struct ibv_cq *ibvcq);
 int efa_req_notify_cq(struct ibv_cq *ibvcq, int solicited_only);
@@ -281,12 +298,25 @@ int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
 int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op,
 			       uint32_t flags);
 int efa_destroy_qp(struct ibv_qp *ibvqp);
+uint16_t efa_wqe_size(uint32_t max_inline, bool inline_write);
+/* WQEs of this size that a send queue can have */
+uint32_t efa_max_sq_wr(const struct efa_context *ctx, uint16_t wqe_size);
 
 /* ---- send.c, recv.c ---- */
 int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr,
 		  struct ibv_send_wr **bad);
 void efa_qp_fill_wr_ops(struct efa_qp *qp, uint64_t send_ops);
+void efa_qp_fill_dv_ops(struct efa_qp *qp, uint64_t wr_flags);
 int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
 		  struct ibv_recv_wr **bad);
+
+#if EFA_EFADV >= 7
+/* ---- counter.c ---- */
+struct ibv_comp_cntr *efa_create_comp_cntr(struct ibv_context *ibvctx,
+					   struct ibv_comp_cntr_init_attr *attr);
+int efa_destroy_comp_cntr(struct ibv_comp_cntr *ibvcntr);
+int efa_read_comp_cntr(struct ibv_comp_cntr *ibvcntr, uint64_t *value);
+int efa_read_err_comp_cntr(struct ibv_comp_cntr *ibvcntr, uint64_t *value);
+#endif
 
 #endif /* EFA_H */

@@ -156,8 +156,11 @@ static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq,
 {
 	const struct efa_io_cdesc *cd = (const struct efa_io_cdesc *)sub->buf +
 					(sub->consumed & cq->mask);
-	uint8_t flags = *(const volatile uint8_t *)&cd->flags;
+	uint8_t flags;
 
+	if (unlikely(!sub->buf))
+		return NULL;	/* memory that only others see */
+	flags = *(const volatile uint8_t *)&cd->flags;
 	if ((flags & EFA_IO_CDESC_PHASE) ==
 	    efa_odd_round(sub->consumed, cq->mask))
 		return NULL;

@@ -38,17 +38,22 @@ static uint64_t efa_possible_ops(const struct efa_context *ctx, bool srd)
 	return ops;
 }
 
-static uint16_t efa_wqe_size(const struct ibv_qp_cap *cap, bool inline_write)
+uint16_t efa_wqe_size(uint32_t max_inline, bool inline_write)
 {
-	return inline_write || cap->max_inline_data > EFA_IO_TX_INLINE
+	return inline_write || max_inline > EFA_IO_TX_INLINE
 	       ? EFA_WQE_SIZE_WIDE : EFA_WQE_SIZE;
+}
+
+uint32_t efa_max_sq_wr(const struct efa_context *ctx, uint16_t wqe_size)
+{
+	return min_t(uint32_t, ctx->max_sq_wr,
+		     efa_pow2down(ctx->max_llq_size / wqe_size));
 }
 
 static int efa_check_caps(const struct efa_context *ctx,
 			  const struct ibv_qp_cap *cap, uint16_t wqe_size)
 {
-	if (cap->max_send_wr > efa_pow2down(ctx->max_llq_size / wqe_size) ||
-	    cap->max_send_wr > ctx->max_sq_wr)
+	if (cap->max_send_wr > efa_max_sq_wr(ctx, wqe_size))
 		return EINVAL;
 	if (cap->max_send_sge > ctx->max_sq_sge ||
 	    cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
@@ -141,7 +146,7 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 	uint32_t wqes;
 
 	wqes = efa_pow2up(max_t(uint32_t, cap->max_send_wr, ctx->min_sq_wr));
-	sq->wqe_size = efa_wqe_size(cap, inline_write);
+	sq->wqe_size = efa_wqe_size(cap->max_inline_data, inline_write);
 	sq->max_inline = cap->max_inline_data;
 	sq->max_inline_rdma = inline_write ? cap->max_inline_data : 0;
 	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
@@ -303,7 +308,8 @@ struct ibv_qp *efa_qp_new(struct efa_context *ctx,
 			  struct ibv_qp_init_attr_ex *attr,
 			  const struct efadv_qp_init_attr *efa_attr)
 {
-	bool inline_write = efa_attr && (efa_attr->flags & EFA_INLINE_WRITE);
+	bool inline_write = efa_attr && (efa_attr->flags &
+					 EFADV_QP_FLAGS_INLINE_WRITE);
 	struct efa_create_qp_resp resp = {};
 	struct efa_qp *qp;
 	int err;
@@ -311,7 +317,8 @@ struct ibv_qp *efa_qp_new(struct efa_context *ctx,
 	err = efa_check_qp(ctx, attr, efa_attr);
 	if (!err)
 		err = efa_check_caps(ctx, &attr->cap,
-				     efa_wqe_size(&attr->cap, inline_write));
+				     efa_wqe_size(attr->cap.max_inline_data,
+						  inline_write));
 	if (err)
 		goto fail;
 	qp = efa_qp_alloc(ctx, attr, inline_write, &err);

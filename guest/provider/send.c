@@ -402,6 +402,22 @@ static void efa_wr_set_inline_data_list(struct ibv_qp_ex *ex, size_t num,
 		efa_set_inline(sq, sq->cur, num, buf);
 }
 
+#if EFA_EFADV >= 7
+static void efa_wr_set_hints(struct efadv_qp *dv, uint32_t hints)
+{
+	struct efa_sq *sq = &container_of(dv, struct efa_qp, dv)->sq;
+
+	if (likely(sq->cur))
+		sq->cur->meta.ctrl3 |= hints & EFA_IO_TX_HINTS;
+}
+
+void efa_qp_fill_dv_ops(struct efa_qp *qp, uint64_t wr_flags)
+{
+	if (wr_flags & EFADV_WR_EX_WITH_PROCESSING_HINTS)
+		qp->dv.wr_set_processing_hints = efa_wr_set_hints;
+}
+#endif
+
 void efa_qp_fill_wr_ops(struct efa_qp *qp, uint64_t send_ops)
 {
 	struct ibv_qp_ex *ex = &qp->vqp.qp_ex;

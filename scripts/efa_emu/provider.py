@@ -13,7 +13,7 @@ from . import TREE, apt, cache, chroot, kernel, ui
 
 SOURCE = TREE / "guest/provider"
 ABI = TREE / "guest/driver/abi.h"  # which the kernel driver has, too
-SUITES = ("trixie",)  # whose rdma-core it is written for
+SUITES = ("trixie", "sid")  # whose rdma-core it is written for
 LIBRARY = "libefa.so"
 BUILT = "lib/libefa.so.1"
 BUILD_PACKAGES = ["bash", "cmake", "dash", "gcc", "libc6-dev", "libnl-3-dev", "libnl-route-3-dev", "make", "ninja-build",
