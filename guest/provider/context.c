@@ -135,6 +135,8 @@ static int efa_get_limits(struct efa_context *ctx, uint32_t *max_qp)
 	ctx->max_rq_sge = resp.efa.max_rq_sge;
 	ctx->max_rdma_size = resp.efa.max_rdma_size;
 	ctx->device_caps = resp.efa.device_caps;
+	if (efa_watched & EFA_STRICT)
+		ctx->device_caps &= ~EFA_ABI_CAP_64_BIT_ID;	/* it wants slots */
 	ctx->max_rdma_sge = attr.orig_attr.max_sge_rd;
 	ctx->max_cqe = attr.orig_attr.max_cqe;
 	*max_qp = attr.orig_attr.max_qp;
@@ -189,6 +191,7 @@ static struct verbs_context *efa_alloc_context(struct ibv_device *device,
 	struct efa_context *ctx;
 	int err;
 
+	efa_watch_init();
 	ctx = verbs_init_and_alloc_context(device, cmd_fd, ctx, vctx,
 					   RDMA_DRIVER_EFA);
 	if (!ctx)

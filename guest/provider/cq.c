@@ -221,6 +221,8 @@ void efa_cq_ring(struct efa_cq *cq, bool arm)
 {
 	uint32_t value = cq->consumed;
 
+	if (efa_watches())
+		efa_watch_cq_db(cq, arm);
 	value |= (cq->events & EFA_IO_CQ_DB_SN_MASK) << EFA_IO_CQ_DB_SN_SHIFT;
 	if (arm)
 		value |= EFA_IO_CQ_DB_ARM;

@@ -10,6 +10,7 @@
 #define EFA_H
 
 #include <ccan/array_size.h>
+#include <ccan/list.h>
 #include <ccan/minmax.h>
 #include <infiniband/driver.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #include "compat.h"
 #include "efa-io.h"
 #include "efadv.h"
+#include "watch.h"
 
 /* ---- what a process knows of its device ---- */
 
@@ -126,6 +128,12 @@ static inline struct efa_ah *to_eah(struct ibv_ah *ibvah)
 	return container_of(ibvah, struct efa_ah, ibvah);
 }
 
+struct efa_mr {
+	struct verbs_mr vmr;
+	struct list_node entry;		/* for watch.c */
+	uint64_t iova;
+};
+
 /* ---- completion queues ---- */
 
 /* One ring of a CQ. */
@@ -158,6 +166,7 @@ struct efa_cq {
 	void *db_page;			/* NULL: no doorbell */
 	void *db;
 	bool wide_ids;			/* sends have request ids of 64 bits */
+	uint32_t owed;			/* for watch.c: completions to come */
 
 	/* of the entry that the extended API looks at */
 	const struct efa_io_cdesc *cur;

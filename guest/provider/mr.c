@@ -6,44 +6,62 @@
 #include <stdlib.h>
 #include "efa.h"
 
+static struct ibv_mr *efa_mr_made(struct efa_mr *mr, int err)
+{
+	if (err) {
+		free(mr);
+		return NULL;
+	}
+	if (efa_watches())
+		efa_watch_mr(mr);
+	return &mr->vmr.ibv_mr;
+}
+
+static struct efa_mr *efa_mr_new(uint64_t iova)
+{
+	struct efa_mr *mr = calloc(1, sizeof(*mr));
+
+	if (mr)
+		mr->iova = iova;
+	return mr;
+}
+
 struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length,
 			  uint64_t iova, int access)
 {
+	struct efa_mr *mr = efa_mr_new(iova);
 	struct ib_uverbs_reg_mr_resp resp;
 	struct ibv_reg_mr cmd;
-	struct verbs_mr *vmr = calloc(1, sizeof(*vmr));
 
-	if (!vmr)
+	if (!mr)
 		return NULL;
-	if (ibv_cmd_reg_mr(ibvpd, addr, length, iova, access, vmr, &cmd,
-			   sizeof(cmd), &resp, sizeof(resp))) {
-		free(vmr);
-		return NULL;
-	}
-	return &vmr->ibv_mr;
+	return efa_mr_made(mr, ibv_cmd_reg_mr(ibvpd, addr, length, iova, access,
+					      &mr->vmr, &cmd, sizeof(cmd),
+					      &resp, sizeof(resp)));
 }
 
 struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset,
 				 size_t length, uint64_t iova, int fd,
 				 int access)
 {
-	struct verbs_mr *vmr = calloc(1, sizeof(*vmr));
+	struct efa_mr *mr = efa_mr_new(iova);
 
-	if (!vmr)
+	if (!mr)
 		return NULL;
-	if (ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length, iova, fd, access,
-				  vmr, NULL)) {
-		free(vmr);
-		return NULL;
-	}
-	return &vmr->ibv_mr;
+	return efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length,
+						     iova, fd, access,
+						     &mr->vmr, NULL));
 }
 
 int efa_dereg_mr(struct verbs_mr *vmr)
 {
-	int err = ibv_cmd_dereg_mr(vmr);
+	struct efa_mr *mr = container_of(vmr, struct efa_mr, vmr);
+	int err;
 
+	if (efa_watches())
+		efa_watch_mr_end(mr);
+	err = ibv_cmd_dereg_mr(vmr);
 	if (!err)
-		free(vmr);
+		free(mr);
 	return err;
 }

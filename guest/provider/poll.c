@@ -198,6 +198,8 @@ static const struct efa_io_cdesc *efa_next(struct efa_cq *cq, uint64_t *wr_id)
 	do {
 		cd = efa_entry(cq);
 	} while (cd && unlikely(!efa_resolve(cq, cd, wr_id)));
+	if (efa_watches() && cd)
+		efa_watch_cqe(cq, cd);
 	return cd;
 }
 

@@ -385,6 +385,8 @@ int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask)
 	ibvqp->state = attr->qp_state;
 	/* the device has forgotten everything that was posted */
 	if (attr->qp_state == IBV_QPS_RESET) {
+		if (efa_watches())
+			efa_watch_forget(qp);
 		efa_wq_reset(&qp->sq.wq);
 		efa_wq_reset(&qp->rq.wq);
 	}
@@ -418,6 +420,8 @@ int efa_destroy_qp(struct ibv_qp *ibvqp)
 	if (err)
 		return err;
 	efa_qp_leave(qp->ctx, qp);
+	if (efa_watches())
+		efa_watch_forget(qp);
 	efa_qp_free(qp);
 	return 0;
 }

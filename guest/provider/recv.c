@@ -12,9 +12,15 @@
 
 static int efa_check_recv(const struct efa_qp *qp, const struct ibv_recv_wr *wr)
 {
-	if (wr->num_sge > qp->rq.wq.max_sge || wr->num_sge < 1)
-		return EINVAL;
-	return qp->rq.wq.num_free ? 0 : ENOMEM;
+	const struct efa_wq *wq = &qp->rq.wq;
+
+	if (unlikely(wr->num_sge > wq->max_sge || wr->num_sge < 1))
+		return efa_why(qp, EINVAL, "%d SGEs, the queue takes 1 to %u",
+			       wr->num_sge, wq->max_sge);
+	if (unlikely(!wq->num_free))
+		return efa_why(qp, ENOMEM, "the queue has its %u requests",
+			       wq->count);
+	return 0;
 }
 
 static void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
@@ -48,29 +54,35 @@ int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
 	struct efa_wq *wq = &qp->rq.wq;
+	uint16_t pc;
 	int err = 0;
 
 	efa_lock(&wq->lock);
+	pc = wq->pc;
 	if (unlikely(ibvqp->state == IBV_QPS_RESET ||
-		     ibvqp->state == IBV_QPS_ERR)) {
-		err = EINVAL;
-		*bad = wr;
-		goto out;
-	}
-	for (; wr; wr = wr->next) {
+		     ibvqp->state == IBV_QPS_ERR))
+		err = efa_why(qp, EINVAL, "the QP is in state %s",
+			      ibvqp->state == IBV_QPS_ERR ? "ERR" : "RESET");
+	for (; !err && wr; wr = wr->next) {
 		err = efa_check_recv(qp, wr);
-		if (unlikely(err)) {
-			*bad = wr;
+		if (unlikely(err))
 			break;
-		}
 		efa_put_recv(&qp->rq, wr);
+		if (efa_watches())
+			efa_watch_recv(qp, wr, wq->free[wq->num_free] |
+					       wq->generation);
 	}
-	if (likely(wq->db)) {
+	if (unlikely(err)) {
+		*bad = wr;
+		efa_refused(qp, "ibv_post_recv", &wr->wr_id);
+	}
+	if (likely(wq->pc != pc)) {
+		if (efa_watches())
+			efa_watch_db(qp, false, pc, wq->pc);
 		/* The descriptors are in memory before the device looks. */
 		udma_to_device_barrier();
 		mmio_write32(wq->db, wq->pc);
 	}
-out:
 	efa_unlock(&wq->lock);
 	return err;
 }

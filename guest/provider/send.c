@@ -20,8 +20,9 @@
  * Copy what is staged into the send queue, and announce it: no more at a time
  * than the device takes.
  */
-static void efa_submit(struct efa_sq *sq)
+static void efa_submit(struct efa_qp *qp)
 {
+	struct efa_sq *sq = &qp->sq;
 	const uint8_t *from = sq->staged;
 	struct efa_wq *wq = &sq->wq;
 	uint16_t left = sq->num_staged;
@@ -29,6 +30,8 @@ static void efa_submit(struct efa_sq *sq)
 	while (left) {
 		uint16_t batch = min_t(uint16_t, left, sq->max_batch);
 
+		if (efa_watches())
+			efa_watch_db(qp, true, wq->pc, wq->pc + batch);
 		/* Write-combining stores keep behind those to memory before. */
 		mmio_wc_start();
 		for (left -= batch; batch; batch--) {
@@ -57,11 +60,15 @@ static void efa_drop_staged(struct efa_sq *sq)
 
 /* ---- one WQE ---- */
 
-static int efa_check_flags(const struct efa_sq *sq, unsigned int flags)
+static int efa_check_send(const struct efa_qp *qp, unsigned int flags)
 {
-	if (flags & ~(IBV_SEND_SIGNALED | IBV_SEND_INLINE))
-		return EINVAL;
-	return sq->signal_all || (flags & IBV_SEND_SIGNALED) ? 0 : EINVAL;
+	if (unlikely(flags & ~(IBV_SEND_SIGNALED | IBV_SEND_INLINE)))
+		return efa_why(qp, EINVAL, "send flags 0x%x: EFA has SIGNALED and INLINE", flags);
+	if (unlikely(!(flags & IBV_SEND_SIGNALED) && !qp->sq.signal_all))
+		return efa_why(qp, EINVAL, "without IBV_SEND_SIGNALED: EFA completes all");
+	if (unlikely(!qp->sq.wq.num_free))
+		return efa_why(qp, ENOMEM, "the queue has its %u requests", qp->sq.wq.count);
+	return 0;
 }
 
 static void efa_set_id(struct efa_sq *sq, struct efa_io_tx_meta_desc *meta,
@@ -90,14 +97,10 @@ static struct efa_io_tx_wqe *efa_stage(struct efa_qp *qp, uint64_t wr_id,
 	struct efa_sq *sq = &qp->sq;
 	struct efa_io_tx_wqe *wqe;
 	uint16_t at = sq->wq.pc + sq->num_staged;
-	int err = sq->err;
 
-	if (!err)
-		err = efa_check_flags(sq, flags);
-	if (!err && !sq->wq.num_free)
-		err = ENOMEM;
-	if (unlikely(err)) {
-		sq->err = err;
+	if (likely(!sq->err))
+		sq->err = efa_check_send(qp, flags);
+	if (unlikely(sq->err)) {
 		sq->cur = NULL;
 		return NULL;
 	}
@@ -150,15 +153,16 @@ static void efa_set_buf(struct efa_io_tx_buf_desc *buf, uint32_t lkey,
 	buf->buf_addr_hi = htole32((uint32_t)(addr >> 32));
 }
 
-static void efa_set_sges(struct efa_sq *sq, struct efa_io_tx_wqe *wqe,
+static void efa_set_sges(struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
 			 size_t num, const struct ibv_sge *sge)
 {
+	struct efa_sq *sq = &qp->sq;
 	bool send = efa_op(wqe) == EFA_IO_SEND;
+	size_t max = send ? sq->wq.max_sge : sq->max_rdma_sge, i;
 	uint32_t total = 0;
-	size_t i;
 
-	if (unlikely(num > (send ? sq->wq.max_sge : sq->max_rdma_sge))) {
-		sq->err = EINVAL;
+	if (unlikely(num > max)) {
+		sq->err = efa_why(qp, EINVAL, "%zu SGEs, the queue takes %zu", num, max);
 		return;
 	}
 	wqe->meta.length = htole16(num);
@@ -171,23 +175,24 @@ static void efa_set_sges(struct efa_sq *sq, struct efa_io_tx_wqe *wqe,
 		wqe->rdma.remote_mem.length = htole32(total);
 }
 
-static void efa_set_inline(struct efa_sq *sq, struct efa_io_tx_wqe *wqe,
+static void efa_set_inline(struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
 			   size_t num, const struct ibv_data_buf *buf)
 {
+	struct efa_sq *sq = &qp->sq;
 	bool send = efa_op(wqe) == EFA_IO_SEND;
 	size_t room = send ? sq->max_inline : sq->max_inline_rdma;
 	uint8_t *to = send ? wqe->inline_data : wqe->rdma.inline_data;
 	size_t total = 0, i;
 
 	/* what was read cannot be in the request for it */
-	if (unlikely(efa_op(wqe) == EFA_IO_RDMA_READ)) {
-		sq->err = EINVAL;
+	if (unlikely(efa_op(wqe) == EFA_IO_RDMA_READ || (!send && !room))) {
+		sq->err = efa_why(qp, EINVAL, "inline data, which the queue takes for sends only");
 		return;
 	}
 	for (i = 0; i < num; i++) {
-		if (unlikely(buf[i].length > room - total ||
-			     (!send && !sq->max_inline_rdma))) {
-			sq->err = EINVAL;
+		if (unlikely(buf[i].length > room - total)) {
+			sq->err = efa_why(qp, EINVAL, "%zu bytes of inline data, the queue takes "
+					  "%zu", total + buf[i].length, room);
 			return;
 		}
 		memcpy(to + total, buf[i].addr, buf[i].length);
@@ -201,27 +206,32 @@ static void efa_set_inline(struct efa_sq *sq, struct efa_io_tx_wqe *wqe,
 
 /* ---- ibv_post_send ---- */
 
-static bool efa_can_send(const struct efa_qp *qp)
+static int efa_check_state(const struct efa_qp *qp)
 {
-	return qp->vqp.qp.state == IBV_QPS_RTS ||
-	       qp->vqp.qp.state == IBV_QPS_SQD;
+	enum ibv_qp_state state = qp->vqp.qp.state;
+
+	if (likely(state == IBV_QPS_RTS || state == IBV_QPS_SQD))
+		return 0;
+	return efa_why(qp, EINVAL, "the QP is in state %d, not IBV_QPS_RTS (%d)", state,
+		       IBV_QPS_RTS);
 }
 
-static void efa_inline_sges(struct efa_sq *sq, struct efa_io_tx_wqe *wqe,
+static void efa_inline_sges(struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
 			    const struct ibv_send_wr *wr)
 {
 	struct ibv_data_buf buf[EFA_IO_TX_MAX_BUFS];
 	int i;
 
 	if (wr->num_sge > EFA_IO_TX_MAX_BUFS) {
-		sq->err = EINVAL;
+		qp->sq.err = efa_why(qp, EINVAL, "%d SGEs inline, %d are possible", wr->num_sge,
+				     EFA_IO_TX_MAX_BUFS);
 		return;
 	}
 	for (i = 0; i < wr->num_sge; i++) {
 		buf[i].addr = (void *)(uintptr_t)wr->sg_list[i].addr;
 		buf[i].length = wr->sg_list[i].length;
 	}
-	efa_set_inline(sq, wqe, wr->num_sge, buf);
+	efa_set_inline(qp, wqe, wr->num_sge, buf);
 }
 
 static int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
@@ -230,7 +240,8 @@ static int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
 	struct efa_io_tx_wqe *wqe;
 
 	if (wr->opcode != IBV_WR_SEND && wr->opcode != IBV_WR_SEND_WITH_IMM)
-		return EINVAL;
+		return efa_why(qp, EINVAL, "opcode %d: only ibv_wr_ functions have others than "
+			       "sends on EFA", wr->opcode);
 	sq->err = 0;
 	wqe = efa_stage(qp, wr->wr_id, wr->send_flags, EFA_IO_SEND);
 	if (!wqe)
@@ -240,9 +251,9 @@ static int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
 	if (wr->opcode == IBV_WR_SEND_WITH_IMM)
 		efa_set_imm(wqe, wr->imm_data);
 	if (wr->send_flags & IBV_SEND_INLINE)
-		efa_inline_sges(sq, wqe, wr);
+		efa_inline_sges(qp, wqe, wr);
 	else
-		efa_set_sges(sq, wqe, wr->num_sge, wr->sg_list);
+		efa_set_sges(qp, wqe, wr->num_sge, wr->sg_list);
 	if (sq->err) {
 		/* only this one has not happened */
 		sq->wq.num_free++;
@@ -255,21 +266,22 @@ int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr,
 		  struct ibv_send_wr **bad)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
-	int err = efa_can_send(qp) ? 0 : EINVAL;
+	int err;
 
+	efa_lock(&qp->sq.wq.lock);
+	err = efa_check_state(qp);
+	for (; !err && wr; wr = wr->next) {
+		err = efa_post_one(qp, wr);
+		if (unlikely(err))
+			break;
+	}
 	if (unlikely(err)) {
 		*bad = wr;
-		return err;
+		efa_refused(qp, "ibv_post_send", &wr->wr_id);
 	}
-	efa_lock(&qp->sq.wq.lock);
-	for (; wr; wr = wr->next) {
-		err = efa_post_one(qp, wr);
-		if (unlikely(err)) {
-			*bad = wr;
-			break;
-		}
-	}
-	efa_submit(&qp->sq);
+	if (efa_watches())
+		efa_watch_send(qp, "ibv_post_send");
+	efa_submit(qp);
 	efa_unlock(&qp->sq.wq.lock);
 	return err;
 }
@@ -282,19 +294,24 @@ static void efa_wr_start(struct ibv_qp_ex *ex)
 
 	efa_lock(&sq->wq.lock);
 	sq->num_staged = 0;
-	sq->err = efa_can_send(to_eqp_ex(ex)) ? 0 : EINVAL;
+	sq->err = efa_check_state(to_eqp_ex(ex));
 	sq->cur = NULL;
 }
 
 static int efa_wr_complete(struct ibv_qp_ex *ex)
 {
-	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+	struct efa_qp *qp = to_eqp_ex(ex);
+	struct efa_sq *sq = &qp->sq;
 	int err = sq->err;
 
-	if (likely(!err))
-		efa_submit(sq);
-	else
+	if (likely(!err)) {
+		if (efa_watches())
+			efa_watch_send(qp, "ibv_wr_complete");
+		efa_submit(qp);
+	} else {
+		efa_refused(qp, "ibv_wr_complete", NULL);
 		efa_drop_staged(sq);
+	}
 	efa_unlock(&sq->wq.lock);
 	return err;
 }
@@ -368,38 +385,38 @@ static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr,
 	const struct ibv_sge sge = {
 		.addr = addr, .length = length, .lkey = lkey,
 	};
-	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+	struct efa_qp *qp = to_eqp_ex(ex);
 
-	if (likely(sq->cur))
-		efa_set_sges(sq, sq->cur, 1, &sge);
+	if (likely(qp->sq.cur))
+		efa_set_sges(qp, qp->sq.cur, 1, &sge);
 }
 
 static void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num,
 				const struct ibv_sge *sge)
 {
-	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+	struct efa_qp *qp = to_eqp_ex(ex);
 
-	if (likely(sq->cur))
-		efa_set_sges(sq, sq->cur, num, sge);
+	if (likely(qp->sq.cur))
+		efa_set_sges(qp, qp->sq.cur, num, sge);
 }
 
 static void efa_wr_set_inline_data(struct ibv_qp_ex *ex, void *addr,
 				   size_t length)
 {
 	const struct ibv_data_buf buf = { .addr = addr, .length = length };
-	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+	struct efa_qp *qp = to_eqp_ex(ex);
 
-	if (likely(sq->cur))
-		efa_set_inline(sq, sq->cur, 1, &buf);
+	if (likely(qp->sq.cur))
+		efa_set_inline(qp, qp->sq.cur, 1, &buf);
 }
 
 static void efa_wr_set_inline_data_list(struct ibv_qp_ex *ex, size_t num,
 					const struct ibv_data_buf *buf)
 {
-	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+	struct efa_qp *qp = to_eqp_ex(ex);
 
-	if (likely(sq->cur))
-		efa_set_inline(sq, sq->cur, num, buf);
+	if (likely(qp->sq.cur))
+		efa_set_inline(qp, qp->sq.cur, num, buf);
 }
 
 #if EFA_EFADV >= 7

@@ -100,3 +100,12 @@ def test_batches(env):
     cluster = env.up("few", **{**CLUSTER, "device": "max-tx-batch=3,min-sq-depth=16"})
     rdma_core.run(env, "test_efa_srd", generation=3, on=cluster)
     env.say(str(perftest.run(cluster, Test("ib_send_bw", "SRD", 64, 5000), limit=60)))
+
+
+@full
+@timeout(400)
+def test_sid(env):
+    """The rdma-core that is being developed, with what its efadv has more, and libfabric, which writes WQEs itself."""
+    cluster = env.up("sid", **{**CLUSTER, "suite": "sid"})
+    rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_qpex", generation=3, on=cluster)
+    env.say(str(perftest.run(cluster, TESTS[3], limit=60)))

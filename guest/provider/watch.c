@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * EFA provider: traces, and explanations of misuse
+ *
+ * For the latter each request that the device has is on a list, with its buffers. Requests of all
+ * queues are there, so one mutex is enough, and a walk through the list good enough.
+ */
+#define _GNU_SOURCE
+#include <ccan/list.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "efa.h"
+
+#define EFA_GRH_SIZE	40	/* before the payload of a datagram */
+#define EFA_SAY_MAX	5	/* lines of one kind */
+#define EFA_SUM_MAX	(1 << 20)
+
+struct efa_held_buf {
+	uint64_t addr;
+	uint32_t length, lkey;
+	uint64_t sum;		/* 0: not known */
+};
+
+/* A request that the device has. */
+struct efa_held {
+	struct list_node entry;
+	struct efa_qp *qp;
+	uint64_t wr_id;
+	uint16_t req_id;
+	bool recv;
+	bool written;		/* the device writes to its buffers */
+	int num;
+	struct efa_held_buf buf[];
+};
+
+unsigned int efa_watched;
+static FILE *efa_trace_to;
+static pthread_mutex_t efa_watch_mutex = PTHREAD_MUTEX_INITIALIZER;
+static LIST_HEAD(efa_held_list);
+static LIST_HEAD(efa_mr_list);
+static __thread struct {
+	char text[128];
+	uint64_t wr_id;
+} efa_reason;
+
+static bool efa_is_set(const char *value)
+{
+	return value && *value && strcmp(value, "0");
+}
+
+static void efa_read_env(void)
+{
+	const char *trace = secure_getenv("EFA_EMU_TRACE");
+
+	if (efa_is_set(secure_getenv("EFA_EMU_STRICT")))
+		efa_watched |= EFA_STRICT;
+	if (!efa_is_set(trace))
+		return;
+	efa_trace_to = strcmp(trace, "1") ? fopen(trace, "ae") : stderr;
+	if (!efa_trace_to) {
+		fprintf(stderr, "efa: EFA_EMU_TRACE: cannot open %s: %s\n", trace, strerror(errno));
+		return;
+	}
+	setvbuf(efa_trace_to, NULL, _IOLBF, 0);
+	efa_watched |= EFA_TRACE;
+}
+
+void efa_watch_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, efa_read_env);
+}
+
+/* ---- lines ---- */
+
+/* As QEMU's log has them: process, time, event. */
+static void __attribute__((format(printf, 1, 2))) efa_trace(const char *fmt, ...)
+{
+	struct timespec now;
+	va_list args;
+
+	if (!(efa_watched & EFA_TRACE))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	flockfile(efa_trace_to);
+	fprintf(efa_trace_to, "%d@%" PRId64 ".%06ld:", getpid(), (int64_t)now.tv_sec,
+		now.tv_nsec / 1000);
+	va_start(args, fmt);
+	vfprintf(efa_trace_to, fmt, args);
+	va_end(args);
+	putc('\n', efa_trace_to);
+	funlockfile(efa_trace_to);
+}
+
+/* Of a thousand lines that are alike the first few are enough. */
+static bool efa_said_enough(const char *fmt)
+{
+	static struct { const char *fmt; unsigned int times; } said[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(said) - 1 && said[i].fmt && said[i].fmt != fmt; i++)
+		;
+	said[i].fmt = fmt;
+	return said[i].times++ >= EFA_SAY_MAX;
+}
+
+static void __attribute__((format(printf, 4, 5)))
+efa_say(const char *call, const struct efa_qp *qp, uint64_t wr_id, const char *fmt, ...)
+{
+	char line[256];
+	va_list args;
+
+	if (efa_said_enough(fmt))
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	fprintf(stderr, "efa strict: %s, QP 0x%x, wr_id %" PRIu64 ": %s\n", call,
+		qp->vqp.qp.qp_num, wr_id, line);
+}
+
+int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
+{
+	va_list args;
+
+	if (efa_watched & EFA_STRICT) {
+		va_start(args, fmt);
+		vsnprintf(efa_reason.text, sizeof(efa_reason.text), fmt, args);
+		va_end(args);
+		efa_reason.wr_id = qp->vqp.qp_ex.wr_id;
+	}
+	return err;
+}
+
+void efa_refused(const struct efa_qp *qp, const char *call, const uint64_t *wr_id)
+{
+	if (!(efa_watched & EFA_STRICT))
+		return;
+	pthread_mutex_lock(&efa_watch_mutex);
+	efa_say(call, qp, wr_id ? *wr_id : efa_reason.wr_id, "refused: %s", efa_reason.text);
+	pthread_mutex_unlock(&efa_watch_mutex);
+}
+
+/* ---- memory regions ---- */
+
+void efa_watch_mr(struct efa_mr *mr)
+{
+	pthread_mutex_lock(&efa_watch_mutex);
+	list_add(&efa_mr_list, &mr->entry);
+	pthread_mutex_unlock(&efa_watch_mutex);
+}
+
+static uint32_t efa_key(const struct efa_mr *mr)
+{
+	return mr->vmr.ibv_mr.lkey & EFA_IO_LKEY_MASK;
+}
+
+void efa_watch_mr_end(struct efa_mr *mr)
+{
+	struct efa_held *held;
+	int i;
+
+	pthread_mutex_lock(&efa_watch_mutex);
+	list_del(&mr->entry);
+	list_for_each(&efa_held_list, held, entry)
+		for (i = 0; i < held->num; i++)
+			if (held->qp->ctx == to_ectx(mr->vmr.ibv_mr.context) &&
+			    held->buf[i].lkey == efa_key(mr))
+				efa_say("ibv_dereg_mr", held->qp, held->wr_id,
+					"lkey 0x%x goes, and the request is not completed",
+					efa_key(mr));
+	pthread_mutex_unlock(&efa_watch_mutex);
+}
+
+static struct efa_mr *efa_mr_of(const struct efa_qp *qp, uint32_t lkey)
+{
+	struct efa_mr *mr;
+
+	list_for_each(&efa_mr_list, mr, entry)
+		if (to_ectx(mr->vmr.ibv_mr.context) == qp->ctx && efa_key(mr) == lkey)
+			return mr;
+	return NULL;
+}
+
+static bool efa_mr_holds(const struct efa_mr *mr, const struct efa_held_buf *buf)
+{
+	return buf->addr >= mr->iova && buf->length <= mr->vmr.ibv_mr.length &&
+	       buf->addr - mr->iova <= mr->vmr.ibv_mr.length - buf->length;
+}
+
+static void efa_check_mr(const char *call, const struct efa_held *held,
+			 const struct efa_held_buf *buf)
+{
+	const struct efa_mr *mr = efa_mr_of(held->qp, buf->lkey);
+
+	if (!mr)
+		efa_say(call, held->qp, held->wr_id, "lkey 0x%x is no memory region's", buf->lkey);
+	else if (to_epd(mr->vmr.ibv_mr.pd)->pdn != to_epd(held->qp->vqp.qp.pd)->pdn)
+		efa_say(call, held->qp, held->wr_id, "lkey 0x%x is of another PD", buf->lkey);
+	else if (!efa_mr_holds(mr, buf))
+		efa_say(call, held->qp, held->wr_id,
+			"0x%" PRIx64 " and %u bytes are not in the region of lkey 0x%x", buf->addr,
+			buf->length, buf->lkey);
+	else if (held->written && !(mr->vmr.access & IBV_ACCESS_LOCAL_WRITE))
+		efa_say(call, held->qp, held->wr_id,
+			"the region of lkey 0x%x is without IBV_ACCESS_LOCAL_WRITE", buf->lkey);
+}
+
+/* What a buffer holds; 0: it is not for us to know. */
+static uint64_t efa_sum(const struct efa_qp *qp, const struct efa_held_buf *buf)
+{
+	const struct efa_mr *mr = efa_mr_of(qp, buf->lkey);
+	const uint8_t *p = (const uint8_t *)(uintptr_t)buf->addr;
+	uint64_t sum = 0xcbf29ce484222325;	/* FNV-1a */
+	uint32_t i;
+
+	if (!mr || !efa_mr_holds(mr, buf) || buf->length > EFA_SUM_MAX ||
+	    mr->vmr.mr_type != IBV_MR_TYPE_MR || (uintptr_t)mr->vmr.ibv_mr.addr != mr->iova)
+		return 0;
+	for (i = 0; i < buf->length; i++)
+		sum = (sum ^ p[i]) * 0x100000001b3;
+	return sum ?: 1;
+}
+
+/* ---- requests ---- */
+
+static bool efa_overlap(const struct efa_held_buf *a, const struct efa_held_buf *b)
+{
+	return a->addr < b->addr + b->length && b->addr < a->addr + a->length;
+}
+
+/* Two may read a buffer at a time; who writes to it is alone. */
+static void efa_check_others(const char *call, const struct efa_held *held,
+			     const struct efa_held_buf *buf)
+{
+	const struct efa_held *other;
+	int i;
+
+	list_for_each(&efa_held_list, other, entry)
+		for (i = 0; i < other->num; i++)
+			if ((held->written || other->written) && efa_overlap(buf, &other->buf[i])) {
+				efa_say(call, held->qp, held->wr_id,
+					"the buffer at 0x%" PRIx64 " is still in use: wr_id %" PRIu64
+					" of QP 0x%x is not completed", buf->addr, other->wr_id,
+					other->qp->vqp.qp.qp_num);
+				return;
+			}
+}
+
+static struct efa_cq *efa_cq_of(const struct efa_held *held)
+{
+	return to_ecq(held->recv ? held->qp->vqp.qp.recv_cq : held->qp->vqp.qp.send_cq);
+}
+
+static void efa_hold(const char *call, struct efa_held *held)
+{
+	struct efa_cq *cq = efa_cq_of(held);
+	uint64_t room = 0;
+	int i;
+
+	pthread_mutex_lock(&efa_watch_mutex);
+	for (i = 0; i < held->num; i++) {
+		struct efa_held_buf *buf = &held->buf[i];
+
+		efa_check_mr(call, held, buf);
+		efa_check_others(call, held, buf);
+		buf->sum = held->written ? 0 : efa_sum(held->qp, buf);
+		room += buf->length;
+	}
+	if (held->recv && held->qp->vqp.qp.qp_type == IBV_QPT_UD && room <= EFA_GRH_SIZE)
+		efa_say(call, held->qp, held->wr_id, "%" PRIu64 " bytes are too few for a "
+			"datagram: its payload comes behind %u bytes for the GRH", room,
+			EFA_GRH_SIZE);
+	if (cq->owed++ == cq->mask + 1)
+		efa_say(call, held->qp, held->wr_id, "the CQ may overrun: it takes %u completions, "
+			"and more requests than that are posted and not polled", cq->mask + 1);
+	list_add_tail(&efa_held_list, &held->entry);
+	pthread_mutex_unlock(&efa_watch_mutex);
+}
+
+static struct efa_held *efa_held_new(struct efa_qp *qp, bool recv, uint16_t req_id, int num)
+{
+	struct efa_held *held = calloc(1, sizeof(*held) + num * sizeof(held->buf[0]));
+	const struct efa_wq *wq = recv ? &qp->rq.wq : &qp->sq.wq;
+
+	if (!held)
+		return NULL;
+	held->qp = qp;
+	held->recv = recv;
+	held->req_id = req_id;
+	held->wr_id = wq->wr_id[req_id & wq->slot_mask];
+	held->num = num;
+	return held;
+}
+
+static void efa_drop(struct efa_held *held)
+{
+	efa_cq_of(held)->owed--;
+	list_del(&held->entry);
+	free(held);
+}
+
+static void efa_hold_send(struct efa_qp *qp, const char *call, const struct efa_io_tx_wqe *wqe)
+{
+	enum efa_io_op op = wqe->meta.ctrl1 & 0xf;
+	const struct efa_io_tx_buf_desc *sgl = op == EFA_IO_SEND ? wqe->sgl : &wqe->rdma.local_mem;
+	bool is_inline = wqe->meta.ctrl1 & EFA_IO_TX_INLINE_MSG;
+	struct efa_held *held = efa_held_new(qp, false, le16toh(wqe->meta.req_id),
+					     is_inline ? 0 : le16toh(wqe->meta.length));
+	int i;
+
+	if (!held)
+		return;
+	held->written = op == EFA_IO_RDMA_READ;
+	for (i = 0; i < held->num; i++) {
+		held->buf[i].addr = le32toh(sgl[i].buf_addr_lo) |
+				    (uint64_t)le32toh(sgl[i].buf_addr_hi) << 32;
+		held->buf[i].length = le32toh(sgl[i].length);
+		held->buf[i].lkey = le32toh(sgl[i].lkey);
+	}
+	efa_hold(call, held);
+}
+
+void efa_watch_send(struct efa_qp *qp, const char *call)
+{
+	const struct efa_sq *sq = &qp->sq;
+	int i;
+
+	for (i = 0; i < sq->num_staged; i++) {
+		const struct efa_io_tx_wqe *wqe = (void *)(sq->staged + i * sq->wqe_size);
+
+		efa_trace("efa_send_wqe QP 0x%x request 0x%x ctrl 0x%02x%02x AH %u to QP 0x%x",
+			  qp->vqp.qp.qp_num, le16toh(wqe->meta.req_id), wqe->meta.ctrl1,
+			  wqe->meta.ctrl2, le16toh(wqe->meta.ah), le16toh(wqe->meta.dest_qp_num));
+		if (efa_watched & EFA_STRICT)
+			efa_hold_send(qp, call, wqe);
+	}
+}
+
+void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id)
+{
+	struct efa_held *held;
+	int i;
+
+	efa_trace("efa_recv_wqe QP 0x%x request 0x%x, %d buffers", qp->vqp.qp.qp_num, req_id,
+		  wr->num_sge);
+	held = efa_watched & EFA_STRICT ? efa_held_new(qp, true, req_id, wr->num_sge) : NULL;
+	if (!held)
+		return;
+	held->written = true;
+	for (i = 0; i < held->num; i++)
+		held->buf[i] = (struct efa_held_buf) {
+			.addr = wr->sg_list[i].addr,
+			.length = wr->sg_list[i].length,
+			.lkey = wr->sg_list[i].lkey & EFA_IO_LKEY_MASK,
+		};
+	efa_hold("ibv_post_recv", held);
+}
+
+/* A request is completed: are its buffers as they were? */
+static void efa_release(struct efa_held *held)
+{
+	int i;
+
+	for (i = 0; i < held->num; i++)
+		if (held->buf[i].sum && efa_sum(held->qp, &held->buf[i]) &&
+		    efa_sum(held->qp, &held->buf[i]) != held->buf[i].sum)
+			efa_say("ibv_poll_cq", held->qp, held->wr_id, "the buffer at 0x%" PRIx64
+				" was written to before the request was completed",
+				held->buf[i].addr);
+	efa_drop(held);
+}
+
+void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd)
+{
+	bool recv = !(cd->flags & EFA_IO_CDESC_Q_SEND);
+	uint32_t qpn = le16toh(cd->qp_num);
+	uint16_t req_id = le16toh(cd->req_id);
+	struct efa_held *held, *next;
+
+	efa_trace("efa_cqe CQ %u: QP 0x%x request 0x%x status %u flags 0x%x", cq->cqn, qpn, req_id,
+		  cd->status, cd->flags);
+	if (cd->flags & EFA_IO_CDESC_UNSOLICITED)
+		return;
+	pthread_mutex_lock(&efa_watch_mutex);
+	list_for_each_safe(&efa_held_list, held, next, entry)
+		if (held->qp->vqp.qp.qp_num == qpn && efa_cq_of(held) == cq &&
+		    held->recv == recv && held->req_id == req_id) {
+			efa_release(held);
+			break;
+		}
+	pthread_mutex_unlock(&efa_watch_mutex);
+}
+
+void efa_watch_db(struct efa_qp *qp, bool send, uint16_t from, uint16_t to)
+{
+	efa_trace("efa_%cq_doorbell QP 0x%x: %u -> %u", send ? 's' : 'r', qp->vqp.qp.qp_num, from,
+		  to);
+}
+
+void efa_watch_cq_db(struct efa_cq *cq, bool arm)
+{
+	efa_trace("efa_cq_doorbell CQ %u: consumed %u, command %u, arm %d", cq->cqn, cq->consumed,
+		  cq->events & EFA_IO_CQ_DB_SN_MASK, arm);
+}
+
+void efa_watch_forget(struct efa_qp *qp)
+{
+	struct efa_held *held, *next;
+
+	pthread_mutex_lock(&efa_watch_mutex);
+	list_for_each_safe(&efa_held_list, held, next, entry)
+		if (held->qp == qp)
+			efa_drop(held);
+	pthread_mutex_unlock(&efa_watch_mutex);
+}
