@@ -19,8 +19,7 @@ struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *attr)
 
 	if (!ah)
 		return NULL;
-	if (ibv_cmd_create_ah(ibvpd, &ah->ibvah, attr, &resp.ibv_resp,
-			      sizeof(resp))) {
+	if (ibv_cmd_create_ah(ibvpd, &ah->ibvah, attr, &resp.ibv_resp, sizeof(resp))) {
 		free(ah);
 		return NULL;
 	}

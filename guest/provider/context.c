@@ -75,8 +75,7 @@ static const struct verbs_context_ops efa_ops = {
 
 /* ---- attributes ---- */
 
-static int efa_ask_device(struct efa_context *ctx,
-			  const struct ibv_query_device_ex_input *input,
+static int efa_ask_device(struct efa_context *ctx, const struct ibv_query_device_ex_input *input,
 			  struct ibv_device_attr_ex *attr, size_t attr_size,
 			  struct efa_query_device_ex_resp *resp)
 {
@@ -87,8 +86,7 @@ static int efa_ask_device(struct efa_context *ctx,
 					attr_size, &resp->ibv_resp, &size);
 }
 
-int efa_query_device_ex(struct ibv_context *ibvctx,
-			const struct ibv_query_device_ex_input *input,
+int efa_query_device_ex(struct ibv_context *ibvctx, const struct ibv_query_device_ex_input *input,
 			struct ibv_device_attr_ex *attr, size_t attr_size)
 {
 	struct efa_context *ctx = to_ectx(ibvctx);
@@ -101,17 +99,14 @@ int efa_query_device_ex(struct ibv_context *ibvctx,
 	if (err)
 		return err;
 	fw = resp.ibv_resp.base.fw_ver;
-	snprintf(a->fw_ver, sizeof(a->fw_ver), "%u.%u.%u.%u",
-		 (unsigned int)(fw >> 24 & 0xff),
+	snprintf(a->fw_ver, sizeof(a->fw_ver), "%u.%u.%u.%u", (unsigned int)(fw >> 24 & 0xff),
 		 (unsigned int)(fw >> 16 & 0xff),
 		 (unsigned int)(fw >> 8 & 0xff), (unsigned int)(fw & 0xff));
-	a->max_qp_wr = min_t(int, a->max_qp_wr,
-			     ctx->max_llq_size / EFA_WQE_SIZE);
+	a->max_qp_wr = min_t(int, a->max_qp_wr, ctx->max_llq_size / EFA_WQE_SIZE);
 	return 0;
 }
 
-int efa_query_port(struct ibv_context *ibvctx, uint8_t port,
-		   struct ibv_port_attr *attr)
+int efa_query_port(struct ibv_context *ibvctx, uint8_t port, struct ibv_port_attr *attr)
 {
 	struct ibv_query_port cmd;
 
@@ -161,8 +156,7 @@ static int efa_init_qps(struct efa_context *ctx, uint32_t max_qp)
 static int efa_open(struct efa_context *ctx)
 {
 	struct efa_open_cmd cmd = {
-		.efa.supported_caps = EFA_ABI_KNOWS_TX_BATCH |
-				      EFA_ABI_KNOWS_MIN_SQ_WR,
+		.efa.supported_caps = EFA_ABI_KNOWS_TX_BATCH | EFA_ABI_KNOWS_MIN_SQ_WR,
 	};
 	struct efa_open_resp resp = {};
 	uint32_t max_qp;
@@ -192,8 +186,7 @@ static struct verbs_context *efa_alloc_context(struct ibv_device *device,
 	int err;
 
 	efa_watch_init();
-	ctx = verbs_init_and_alloc_context(device, cmd_fd, ctx, vctx,
-					   RDMA_DRIVER_EFA);
+	ctx = verbs_init_and_alloc_context(device, cmd_fd, ctx, vctx, RDMA_DRIVER_EFA);
 	if (!ctx)
 		return NULL;
 	err = efa_open(ctx);
@@ -220,8 +213,7 @@ static void efa_free_context(struct ibv_context *ibvctx)
 
 void *efa_map(struct efa_context *ctx, uint64_t key, size_t size, int prot)
 {
-	void *map = mmap(NULL, size, prot, MAP_SHARED,
-			 ctx->vctx.context.cmd_fd, key);
+	void *map = mmap(NULL, size, prot, MAP_SHARED, ctx->vctx.context.cmd_fd, key);
 
 	return map == MAP_FAILED ? NULL : map;
 }

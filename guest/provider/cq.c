@@ -28,22 +28,19 @@ struct efa_create_cq_resp {
 #define EFA_CQ_MASKS	(IBV_CQ_INIT_ATTR_MASK_FLAGS | \
 			 IBV_CQ_INIT_ATTR_MASK_PD)
 
-static int efa_check_cq(const struct efa_context *ctx,
-			const struct ibv_cq_init_attr_ex *attr,
+static int efa_check_cq(const struct efa_context *ctx, const struct ibv_cq_init_attr_ex *attr,
 			const struct efa_cq_opts *opts)
 {
 	if (!check_comp_mask(attr->comp_mask, EFA_CQ_MASKS) ||
 	    !check_comp_mask(attr->wc_flags, EFA_WC_FLAGS))
 		return EOPNOTSUPP;
-	if ((attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_FLAGS) &&
-	    !check_comp_mask(attr->flags,
+	if ((attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_FLAGS) && !check_comp_mask(attr->flags,
 			     IBV_CREATE_CQ_ATTR_SINGLE_THREADED))
 		return EOPNOTSUPP;
 	if ((attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) &&
 	    (!attr->parent_domain || !to_epd(attr->parent_domain)->inner))
 		return EINVAL;
-	if (((opts->wc_flags & EFADV_WC_EX_WITH_SGID) &&
-	     !efa_has(ctx, EFA_ABI_CAP_CQ_WITH_SGID)) ||
+	if (((opts->wc_flags & EFADV_WC_EX_WITH_SGID) && !efa_has(ctx, EFA_ABI_CAP_CQ_WITH_SGID)) ||
 	    ((opts->wc_flags & EFADV_WC_EX_WITH_IS_UNSOLICITED) &&
 	     !efa_has(ctx, EFA_ABI_CAP_UNSOLICITED)) ||
 	    (opts->external && !efa_has(ctx, EFA_ABI_CAP_CQ_EXT_MEM)))
@@ -58,8 +55,7 @@ static bool efa_cq_needs_lock(const struct ibv_cq_init_attr_ex *attr)
 	if ((attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_FLAGS) &&
 	    (attr->flags & IBV_CREATE_CQ_ATTR_SINGLE_THREADED))
 		return false;
-	return !(attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) ||
-	       !to_epd(attr->parent_domain)->td;
+	return !(attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) || !to_epd(attr->parent_domain)->td;
 }
 
 static size_t efa_cq_ring_size(const struct efa_cq *cq)
@@ -67,8 +63,7 @@ static size_t efa_cq_ring_size(const struct efa_cq *cq)
 	return (cq->mask + 1) * sizeof(struct efa_io_cdesc);
 }
 
-static int efa_cq_map(struct efa_context *ctx, struct efa_cq *cq,
-		      const struct efa_cq_opts *opts,
+static int efa_cq_map(struct efa_context *ctx, struct efa_cq *cq, const struct efa_cq_opts *opts,
 		      const struct efa_abi_create_cq_resp *resp)
 {
 	unsigned int i;
@@ -77,8 +72,7 @@ static int efa_cq_map(struct efa_context *ctx, struct efa_cq *cq,
 	cq->buf = opts->buffer;
 	if (!opts->external) {
 		cq->buf_size = resp->q_mmap_size;
-		cq->buf = efa_map(ctx, resp->q_mmap_key, cq->buf_size,
-				  PROT_READ);
+		cq->buf = efa_map(ctx, resp->q_mmap_key, cq->buf_size, PROT_READ);
 		if (!cq->buf)
 			return errno;
 	}
@@ -86,8 +80,7 @@ static int efa_cq_map(struct efa_context *ctx, struct efa_cq *cq,
 		cq->sub[i].buf = cq->buf + i * efa_cq_ring_size(cq);
 	if (!(resp->comp_mask & EFA_ABI_CQ_RESP_DB_OFF))
 		return 0;
-	cq->db_page = efa_map(ctx, resp->db_mmap_key, ctx->page_size,
-			      PROT_WRITE);
+	cq->db_page = efa_map(ctx, resp->db_mmap_key, ctx->page_size, PROT_WRITE);
 	if (!cq->db_page)
 		return errno;
 	cq->db = (uint8_t *)cq->db_page + resp->db_off;
@@ -105,8 +98,7 @@ static void efa_cq_free(struct efa_context *ctx, struct efa_cq *cq)
 }
 
 static int efa_ask_for_cq(struct efa_context *ctx, struct efa_cq *cq,
-			  const struct ibv_cq_init_attr_ex *attr,
-			  const struct efa_cq_opts *opts,
+			  const struct ibv_cq_init_attr_ex *attr, const struct efa_cq_opts *opts,
 			  struct efa_create_cq_resp *resp)
 {
 	struct verbs_create_cq_prov_attr *prov = NULL;
@@ -143,8 +135,7 @@ static int efa_ask_for_cq(struct efa_context *ctx, struct efa_cq *cq,
 				    &resp->ibv_resp, sizeof(*resp), cmd_flags);
 }
 
-struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
-			     struct ibv_cq_init_attr_ex *attr,
+struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex *attr,
 			     const struct efa_cq_opts *opts)
 {
 	struct efa_create_cq_resp resp = {};
@@ -154,8 +145,7 @@ struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
 	err = efa_check_cq(ctx, attr, opts);
 	if (err)
 		goto fail;
-	cq = calloc(1, sizeof(*cq) +
-		    ctx->sub_cqs_per_cq * sizeof(cq->sub[0]));
+	cq = calloc(1, sizeof(*cq) + ctx->sub_cqs_per_cq * sizeof(cq->sub[0]));
 	err = ENOMEM;
 	if (!cq)
 		goto fail;
@@ -185,8 +175,7 @@ fail:
 	return NULL;
 }
 
-struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx,
-				   struct ibv_cq_init_attr_ex *attr)
+struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx, struct ibv_cq_init_attr_ex *attr)
 {
 	static const struct efa_cq_opts none;
 

@@ -7,8 +7,7 @@
 #include <string.h>
 #include "efa.h"
 
-int efadv_query_device(struct ibv_context *ibvctx,
-		       struct efadv_device_attr *attr, uint32_t inlen)
+int efadv_query_device(struct ibv_context *ibvctx, struct efadv_device_attr *attr, uint32_t inlen)
 {
 	static const struct {
 		uint32_t abi, efadv;
@@ -49,8 +48,7 @@ int efadv_query_device(struct ibv_context *ibvctx,
 	return 0;
 }
 
-int efadv_query_ah(struct ibv_ah *ibvah, struct efadv_ah_attr *attr,
-		   uint32_t inlen)
+int efadv_query_ah(struct ibv_ah *ibvah, struct efadv_ah_attr *attr, uint32_t inlen)
 {
 	int err = EFA_CHECK_ARG(ibvah->context, attr, ahn, inlen);
 
@@ -61,8 +59,7 @@ int efadv_query_ah(struct ibv_ah *ibvah, struct efadv_ah_attr *attr,
 	return 0;
 }
 
-struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd,
-				      struct ibv_qp_init_attr *attr,
+struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr,
 				      uint32_t driver_qp_type)
 {
 	struct efadv_qp_init_attr efa_attr = {
@@ -70,8 +67,7 @@ struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd,
 	};
 	struct ibv_qp_init_attr_ex ex = {};
 	struct ibv_qp *qp;
-	int err = EFA_CHECK_ARG(ibvpd->context, &efa_attr, driver_qp_type,
-				sizeof(efa_attr));
+	int err = EFA_CHECK_ARG(ibvpd->context, &efa_attr, driver_qp_type, sizeof(efa_attr));
 
 	if (!err && attr->qp_type != IBV_QPT_DRIVER)
 		err = EINVAL;
@@ -88,11 +84,9 @@ struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd,
 	return qp;
 }
 
-static int efa_check_qp_ex(const struct efa_context *ctx,
-			   const struct efadv_qp_init_attr *efa_attr)
+static int efa_check_qp_ex(const struct efa_context *ctx, const struct efadv_qp_init_attr *efa_attr)
 {
-	const uint32_t flags = EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV |
-			       EFADV_QP_FLAGS_INLINE_WRITE;
+	const uint32_t flags = EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV | EFADV_QP_FLAGS_INLINE_WRITE;
 
 	if (efa_attr->comp_mask || *(const uint8_t *)&efa_attr->reserved)
 		return EINVAL;
@@ -103,17 +97,14 @@ static int efa_check_qp_ex(const struct efa_context *ctx,
 	     !efa_has(ctx, EFA_ABI_CAP_RDMA_WRITE)))
 		return EOPNOTSUPP;
 #if EFA_EFADV >= 7
-	if (!check_comp_mask(efa_attr->wr_flags,
-			     EFADV_WR_EX_WITH_PROCESSING_HINTS))
+	if (!check_comp_mask(efa_attr->wr_flags, EFADV_WR_EX_WITH_PROCESSING_HINTS))
 		return EOPNOTSUPP;
 #endif
 	return 0;
 }
 
-struct ibv_qp *efadv_create_qp_ex(struct ibv_context *ibvctx,
-				  struct ibv_qp_init_attr_ex *attr_ex,
-				  struct efadv_qp_init_attr *efa_attr,
-				  uint32_t inlen)
+struct ibv_qp *efadv_create_qp_ex(struct ibv_context *ibvctx, struct ibv_qp_init_attr_ex *attr_ex,
+				  struct efadv_qp_init_attr *efa_attr, uint32_t inlen)
 {
 	struct efa_context *ctx = to_ectx(ibvctx);
 	struct efadv_qp_init_attr copy = {};
@@ -136,11 +127,9 @@ struct ibv_qp *efadv_create_qp_ex(struct ibv_context *ibvctx,
 	return qp;
 }
 
-static int efa_take_cq_opts(const struct efadv_cq_init_attr *attr,
-			    struct efa_cq_opts *opts)
+static int efa_take_cq_opts(const struct efadv_cq_init_attr *attr, struct efa_cq_opts *opts)
 {
-	const uint64_t wc_flags = EFADV_WC_EX_WITH_SGID |
-				  EFADV_WC_EX_WITH_IS_UNSOLICITED;
+	const uint64_t wc_flags = EFADV_WC_EX_WITH_SGID | EFADV_WC_EX_WITH_IS_UNSOLICITED;
 
 	if (attr->comp_mask)
 		return EINVAL;
@@ -161,10 +150,8 @@ static int efa_take_cq_opts(const struct efadv_cq_init_attr *attr,
 	return 0;
 }
 
-struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx,
-				  struct ibv_cq_init_attr_ex *attr_ex,
-				  struct efadv_cq_init_attr *efa_attr,
-				  uint32_t inlen)
+struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx, struct ibv_cq_init_attr_ex *attr_ex,
+				  struct efadv_cq_init_attr *efa_attr, uint32_t inlen)
 {
 	struct efadv_cq_init_attr copy = {};
 	struct efa_cq_opts opts = {};
@@ -187,11 +174,9 @@ struct efadv_cq *efadv_cq_from_ibv_cq_ex(struct ibv_cq_ex *ibvcqx)
 }
 
 /* The kernel has kept what the device said of the region. */
-int efadv_query_mr(struct ibv_mr *ibvmr, struct efadv_mr_attr *attr,
-		   uint32_t inlen)
+int efadv_query_mr(struct ibv_mr *ibvmr, struct efadv_mr_attr *attr, uint32_t inlen)
 {
-	DECLARE_COMMAND_BUFFER(cmd, UVERBS_OBJECT_MR, EFA_ABI_METHOD_MR_QUERY,
-			       5);
+	DECLARE_COMMAND_BUFFER(cmd, UVERBS_OBJECT_MR, EFA_ABI_METHOD_MR_QUERY, 5);
 	struct efadv_mr_attr out = {};
 	int err = EFA_CHECK_ARG(ibvmr->context, attr, rdma_recv_ic_id, inlen);
 
@@ -200,8 +185,7 @@ int efadv_query_mr(struct ibv_mr *ibvmr, struct efadv_mr_attr *attr,
 	fill_attr_in_obj(cmd, EFA_ABI_ATTR_MR_HANDLE, ibvmr->handle);
 	fill_attr_out(cmd, EFA_ABI_ATTR_MR_VALIDITY, &out.ic_id_validity,
 		      sizeof(out.ic_id_validity));
-	fill_attr_out(cmd, EFA_ABI_ATTR_MR_RECV_IC, &out.recv_ic_id,
-		      sizeof(out.recv_ic_id));
+	fill_attr_out(cmd, EFA_ABI_ATTR_MR_RECV_IC, &out.recv_ic_id, sizeof(out.recv_ic_id));
 	fill_attr_out(cmd, EFA_ABI_ATTR_MR_RDMA_READ_IC, &out.rdma_read_ic_id,
 		      sizeof(out.rdma_read_ic_id));
 	fill_attr_out(cmd, EFA_ABI_ATTR_MR_RDMA_RECV_IC, &out.rdma_recv_ic_id,

@@ -255,23 +255,19 @@ static inline struct efa_qp *to_eqp_ex(struct ibv_qp_ex *ibvqpx)
 }
 
 /* ---- context.c, pd.c, mr.c, ah.c ---- */
-int efa_query_device_ex(struct ibv_context *ibvctx,
-			const struct ibv_query_device_ex_input *input,
+int efa_query_device_ex(struct ibv_context *ibvctx, const struct ibv_query_device_ex_input *input,
 			struct ibv_device_attr_ex *attr, size_t attr_size);
-int efa_query_port(struct ibv_context *ibvctx, uint8_t port,
-		   struct ibv_port_attr *attr);
+int efa_query_port(struct ibv_context *ibvctx, uint8_t port, struct ibv_port_attr *attr);
 struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx);
 int efa_dealloc_pd(struct ibv_pd *ibvpd);
-struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx,
-			    struct ibv_td_init_attr *attr);
+struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx, struct ibv_td_init_attr *attr);
 int efa_dealloc_td(struct ibv_td *ibvtd);
 struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
 				       struct ibv_parent_domain_init_attr *attr);
 struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length,
 			  uint64_t iova, int access);
 struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset,
-				 size_t length, uint64_t iova, int fd,
-				 int access);
+				 size_t length, uint64_t iova, int fd, int access);
 int efa_dereg_mr(struct verbs_mr *vmr);
 struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *attr);
 int efa_destroy_ah(struct ibv_ah *ibvah);
@@ -281,10 +277,8 @@ void *efa_map(struct efa_context *ctx, uint64_t key, size_t size, int prot);
 /* ---- cq.c, poll.c ---- */
 struct ibv_cq *efa_create_cq(struct ibv_context *ibvctx, int cqe,
 			     struct ibv_comp_channel *channel, int vector);
-struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx,
-				   struct ibv_cq_init_attr_ex *attr);
-struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx,
-			     struct ibv_cq_init_attr_ex *attr,
+struct ibv_cq_ex *efa_create_cq_ex(struct ibv_context *ibvctx, struct ibv_cq_init_attr_ex *attr);
+struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex *attr,
 			     const struct efa_cq_opts *opts);
 int efa_destroy_cq(struct ibv_cq *ibvcq);
 void efa_cq_event(struct ibv_cq *ibvcq);
@@ -294,30 +288,24 @@ int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc);
 void efa_cq_ring(struct efa_cq *cq, bool arm);
 
 /* ---- qp.c ---- */
-struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd,
-			     struct ibv_qp_init_attr *attr);
-struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx,
-				struct ibv_qp_init_attr_ex *attr);
-struct ibv_qp *efa_qp_new(struct efa_context *ctx,
-			  struct ibv_qp_init_attr_ex *attr,
+struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr);
+struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx, struct ibv_qp_init_attr_ex *attr);
+struct ibv_qp *efa_qp_new(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
 			  const struct efadv_qp_init_attr *efa_attr);
 int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask);
 int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
 		 struct ibv_qp_init_attr *init);
-int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op,
-			       uint32_t flags);
+int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op, uint32_t flags);
 int efa_destroy_qp(struct ibv_qp *ibvqp);
 uint16_t efa_wqe_size(uint32_t max_inline, bool inline_write);
 /* WQEs of this size that a send queue can have */
 uint32_t efa_max_sq_wr(const struct efa_context *ctx, uint16_t wqe_size);
 
 /* ---- send.c, recv.c ---- */
-int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr,
-		  struct ibv_send_wr **bad);
+int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr, struct ibv_send_wr **bad);
 void efa_qp_fill_wr_ops(struct efa_qp *qp, uint64_t send_ops);
 void efa_qp_fill_dv_ops(struct efa_qp *qp, uint64_t wr_flags);
-int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
-		  struct ibv_recv_wr **bad);
+int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad);
 
 #if EFA_EFADV >= 7
 /* ---- counter.c ---- */

@@ -36,20 +36,17 @@ struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length,
 	if (!mr)
 		return NULL;
 	return efa_mr_made(mr, ibv_cmd_reg_mr(ibvpd, addr, length, iova, access,
-					      &mr->vmr, &cmd, sizeof(cmd),
-					      &resp, sizeof(resp)));
+					      &mr->vmr, &cmd, sizeof(cmd), &resp, sizeof(resp)));
 }
 
 struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset,
-				 size_t length, uint64_t iova, int fd,
-				 int access)
+				 size_t length, uint64_t iova, int fd, int access)
 {
 	struct efa_mr *mr = efa_mr_new(iova);
 
 	if (!mr)
 		return NULL;
-	return efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length,
-						     iova, fd, access,
+	return efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length, iova, fd, access,
 						     &mr->vmr, NULL));
 }
 

@@ -23,8 +23,7 @@ struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx)
 
 	if (!pd)
 		return NULL;
-	if (ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd),
-			     &resp.ibv_resp, sizeof(resp))) {
+	if (ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd), &resp.ibv_resp, sizeof(resp))) {
 		free(pd);
 		return NULL;
 	}
@@ -84,8 +83,7 @@ struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
 	return &pd->ibvpd;
 }
 
-struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx,
-			    struct ibv_td_init_attr *attr)
+struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx, struct ibv_td_init_attr *attr)
 {
 	struct efa_td *td;
 

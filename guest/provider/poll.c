@@ -46,8 +46,7 @@ static bool efa_is_send(const struct efa_io_cdesc *cd)
 
 static bool efa_is_write(const struct efa_io_cdesc *cd)
 {
-	return (cd->flags >> EFA_IO_CDESC_OP_SHIFT & EFA_IO_CDESC_OP_MASK) ==
-	       EFA_IO_RDMA_WRITE;
+	return (cd->flags >> EFA_IO_CDESC_OP_SHIFT & EFA_IO_CDESC_OP_MASK) == EFA_IO_RDMA_WRITE;
 }
 
 /* A read ends as a send does: that is what software for EFA expects. */
@@ -82,8 +81,7 @@ static __be32 efa_wc_imm(const struct efa_io_cdesc *cd)
 
 static uint64_t efa_wide_id(const struct efa_io_cdesc *cd)
 {
-	return le16toh(cd->req_id) |
-	       (uint64_t)le16toh(cd->req_id_ex[0]) << 16 |
+	return le16toh(cd->req_id) | (uint64_t)le16toh(cd->req_id_ex[0]) << 16 |
 	       (uint64_t)le16toh(cd->req_id_ex[1]) << 32 |
 	       (uint64_t)le16toh(cd->req_id_ex[2]) << 48;
 }
@@ -101,8 +99,7 @@ static bool efa_wq_give(struct efa_wq *wq, uint16_t id, uint64_t *wr_id)
 	return true;
 }
 
-static bool efa_resolve_send(struct efa_qp *qp, const struct efa_io_cdesc *cd,
-			     uint64_t *wr_id)
+static bool efa_resolve_send(struct efa_qp *qp, const struct efa_io_cdesc *cd, uint64_t *wr_id)
 {
 	struct efa_wq *wq = &qp->sq.wq;
 	bool ok;
@@ -119,8 +116,7 @@ static bool efa_resolve_send(struct efa_qp *qp, const struct efa_io_cdesc *cd,
 	return ok;
 }
 
-static bool efa_resolve_recv(struct efa_qp *qp, const struct efa_io_cdesc *cd,
-			     uint64_t *wr_id)
+static bool efa_resolve_recv(struct efa_qp *qp, const struct efa_io_cdesc *cd, uint64_t *wr_id)
 {
 	struct efa_wq *wq = &qp->rq.wq;
 	bool ok;
@@ -136,8 +132,7 @@ static bool efa_resolve_recv(struct efa_qp *qp, const struct efa_io_cdesc *cd,
 }
 
 /* The id of the request that an entry is about; false: there is none. */
-static bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd,
-			uint64_t *wr_id)
+static bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd, uint64_t *wr_id)
 {
 	struct efa_context *ctx = to_ectx(cq->vcq.cq.context);
 	uint16_t qpn = le16toh(cd->qp_num);
@@ -145,14 +140,12 @@ static bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd,
 
 	if (!qp || qp->vqp.qp.qp_num != qpn)
 		return false;
-	return efa_is_send(cd) ? efa_resolve_send(qp, cd, wr_id)
-			       : efa_resolve_recv(qp, cd, wr_id);
+	return efa_is_send(cd) ? efa_resolve_send(qp, cd, wr_id) : efa_resolve_recv(qp, cd, wr_id);
 }
 
 /* ---- the rings ---- */
 
-static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq,
-					       struct efa_sub_cq *sub)
+static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq, struct efa_sub_cq *sub)
 {
 	const struct efa_io_cdesc *cd = (const struct efa_io_cdesc *)sub->buf +
 					(sub->consumed & cq->mask);
@@ -161,8 +154,7 @@ static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq,
 	if (unlikely(!sub->buf))
 		return NULL;	/* memory that only others see */
 	flags = *(const volatile uint8_t *)&cd->flags;
-	if ((flags & EFA_IO_CDESC_PHASE) ==
-	    efa_odd_round(sub->consumed, cq->mask))
+	if ((flags & EFA_IO_CDESC_PHASE) == efa_odd_round(sub->consumed, cq->mask))
 		return NULL;
 	/* The phase is read before what it vouches for, payload included. */
 	udma_from_device_barrier();
@@ -334,12 +326,10 @@ static uint8_t efa_read_zero(struct ibv_cq_ex *ex)
 
 static int efa_wc_read_sgid(struct efadv_cq *dv, union ibv_gid *sgid)
 {
-	const struct efa_io_cdesc *cd =
-		container_of(dv, struct efa_cq, dv)->cur;
+	const struct efa_io_cdesc *cd = container_of(dv, struct efa_cq, dv)->cur;
 
 	/* whom we know the device names by the address handle */
-	if (efa_is_send(cd) || efa_is_write(cd) ||
-	    le16toh(cd->rx.ah) != EFA_IO_AH_UNKNOWN)
+	if (efa_is_send(cd) || efa_is_write(cd) || le16toh(cd->rx.ah) != EFA_IO_AH_UNKNOWN)
 		return -ENOENT;
 	memcpy(sgid->raw, cd->src_addr, sizeof(sgid->raw));
 	return 0;
@@ -347,8 +337,7 @@ static int efa_wc_read_sgid(struct efadv_cq *dv, union ibv_gid *sgid)
 
 static bool efa_wc_is_unsolicited(struct efadv_cq *dv)
 {
-	return container_of(dv, struct efa_cq, dv)->cur->flags &
-	       EFA_IO_CDESC_UNSOLICITED;
+	return container_of(dv, struct efa_cq, dv)->cur->flags & EFA_IO_CDESC_UNSOLICITED;
 }
 
 void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags)

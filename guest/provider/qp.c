@@ -40,14 +40,12 @@ static uint64_t efa_possible_ops(const struct efa_context *ctx, bool srd)
 
 uint16_t efa_wqe_size(uint32_t max_inline, bool inline_write)
 {
-	return inline_write || max_inline > EFA_IO_TX_INLINE
-	       ? EFA_WQE_SIZE_WIDE : EFA_WQE_SIZE;
+	return inline_write || max_inline > EFA_IO_TX_INLINE ? EFA_WQE_SIZE_WIDE : EFA_WQE_SIZE;
 }
 
 uint32_t efa_max_sq_wr(const struct efa_context *ctx, uint16_t wqe_size)
 {
-	return min_t(uint32_t, ctx->max_sq_wr,
-		     efa_pow2down(ctx->max_llq_size / wqe_size));
+	return min_t(uint32_t, ctx->max_sq_wr, efa_pow2down(ctx->max_llq_size / wqe_size));
 }
 
 static int efa_check_caps(const struct efa_context *ctx,
@@ -55,20 +53,17 @@ static int efa_check_caps(const struct efa_context *ctx,
 {
 	if (cap->max_send_wr > efa_max_sq_wr(ctx, wqe_size))
 		return EINVAL;
-	if (cap->max_send_sge > ctx->max_sq_sge ||
-	    cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
+	if (cap->max_send_sge > ctx->max_sq_sge || cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
 	    cap->max_recv_sge > ctx->max_rq_sge)
 		return EINVAL;
-	if (cap->max_recv_sge &&
-	    cap->max_recv_wr > ctx->max_rq_wr / cap->max_recv_sge)
+	if (cap->max_recv_sge && cap->max_recv_wr > ctx->max_rq_wr / cap->max_recv_sge)
 		return EINVAL;
 	if (cap->max_recv_wr && !cap->max_recv_sge)
 		return EINVAL;
 	return cap->max_inline_data > ctx->inline_buf_size_ex ? EINVAL : 0;
 }
 
-static int efa_check_qp(const struct efa_context *ctx,
-			const struct ibv_qp_init_attr_ex *attr,
+static int efa_check_qp(const struct efa_context *ctx, const struct ibv_qp_init_attr_ex *attr,
 			const struct efadv_qp_init_attr *efa_attr)
 {
 	bool srd = attr->qp_type == IBV_QPT_DRIVER;
@@ -79,12 +74,10 @@ static int efa_check_qp(const struct efa_context *ctx,
 		return EINVAL;
 	if (attr->qp_type != IBV_QPT_UD && !srd)
 		return EOPNOTSUPP;
-	if (srd && (!efa_attr ||
-		    efa_attr->driver_qp_type != EFADV_QP_DRIVER_TYPE_SRD))
+	if (srd && (!efa_attr || efa_attr->driver_qp_type != EFADV_QP_DRIVER_TYPE_SRD))
 		return EOPNOTSUPP;
 	if ((attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) &&
-	    !check_comp_mask(attr->send_ops_flags,
-			     efa_possible_ops(ctx, srd)))
+	    !check_comp_mask(attr->send_ops_flags, efa_possible_ops(ctx, srd)))
 		return EOPNOTSUPP;
 	if (attr->srq)
 		return EOPNOTSUPP;
@@ -95,8 +88,7 @@ static int efa_check_qp(const struct efa_context *ctx,
 
 /* ---- queues ---- */
 
-static int efa_wq_init(struct efa_wq *wq, uint32_t count, uint32_t entries,
-		       bool locked)
+static int efa_wq_init(struct efa_wq *wq, uint32_t count, uint32_t entries, bool locked)
 {
 	uint32_t i;
 	int err;
@@ -139,8 +131,7 @@ static void efa_wq_reset(struct efa_wq *wq)
 }
 
 static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
-		       struct ibv_qp_init_attr_ex *attr, bool inline_write,
-		       bool locked)
+		       struct ibv_qp_init_attr_ex *attr, bool inline_write, bool locked)
 {
 	struct ibv_qp_cap *cap = &attr->cap;
 	uint32_t wqes;
@@ -150,8 +141,7 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 	sq->max_inline = cap->max_inline_data;
 	sq->max_inline_rdma = inline_write ? cap->max_inline_data : 0;
 	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
-	sq->max_batch = efa_max_batch(ctx->max_tx_batch, sq->wqe_size,
-				      ctx->min_sq_wr, wqes);
+	sq->max_batch = efa_max_batch(ctx->max_tx_batch, sq->wqe_size, ctx->min_sq_wr, wqes);
 	sq->signal_all = attr->sq_sig_all;
 	sq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
 	sq->wq.max_sge = cap->max_send_sge;
@@ -190,8 +180,7 @@ static void efa_qp_free(struct efa_qp *qp)
 
 /* ---- creation ---- */
 
-static int efa_map_db(struct efa_context *ctx, struct efa_wq *wq,
-		      uint64_t key, uint32_t offset)
+static int efa_map_db(struct efa_context *ctx, struct efa_wq *wq, uint64_t key, uint32_t offset)
 {
 	wq->db_page = efa_map(ctx, key, ctx->page_size, PROT_WRITE);
 	if (!wq->db_page)
@@ -208,22 +197,18 @@ static int efa_qp_map(struct efa_context *ctx, struct efa_qp *qp,
 	int err;
 
 	sq->llq_size = align(llq + resp->llq_desc_offset, ctx->page_size);
-	sq->llq_map = efa_map(ctx, resp->llq_desc_mmap_key, sq->llq_size,
-			      PROT_WRITE);
+	sq->llq_map = efa_map(ctx, resp->llq_desc_mmap_key, sq->llq_size, PROT_WRITE);
 	if (!sq->llq_map)
 		return errno;
 	sq->llq = sq->llq_map + resp->llq_desc_offset;
-	err = efa_map_db(ctx, &sq->wq, resp->sq_db_mmap_key,
-			 resp->sq_db_offset);
+	err = efa_map_db(ctx, &sq->wq, resp->sq_db_mmap_key, resp->sq_db_offset);
 	if (err || !qp->rq.ring_size)
 		return err;
-	err = efa_map_db(ctx, &qp->rq.wq, resp->rq_db_mmap_key,
-			 resp->rq_db_offset);
+	err = efa_map_db(ctx, &qp->rq.wq, resp->rq_db_mmap_key, resp->rq_db_offset);
 	if (err)
 		return err;
 	qp->rq.ring_size = resp->rq_mmap_size;
-	qp->rq.ring = efa_map(ctx, resp->rq_mmap_key, qp->rq.ring_size,
-			      PROT_WRITE);
+	qp->rq.ring = efa_map(ctx, resp->rq_mmap_key, qp->rq.ring_size, PROT_WRITE);
 	return qp->rq.ring ? 0 : errno;
 }
 
@@ -245,8 +230,7 @@ static int efa_ask_for_qp(struct efa_context *ctx, struct efa_qp *qp,
 	}
 	if (qp->sq.wide_ids)
 		cmd.efa.flags |= EFA_ABI_QP_64_BIT_ID;
-	return ibv_cmd_create_qp_ex(&ctx->vctx.context, &qp->vqp, attr,
-				    &cmd.ibv_cmd, sizeof(cmd),
+	return ibv_cmd_create_qp_ex(&ctx->vctx.context, &qp->vqp, attr, &cmd.ibv_cmd, sizeof(cmd),
 				    &resp->ibv_resp, sizeof(*resp));
 }
 
@@ -283,8 +267,7 @@ static void efa_qp_leave(struct efa_context *ctx, struct efa_qp *qp)
 	efa_unlock(&first->lock);
 }
 
-static struct efa_qp *efa_qp_alloc(struct efa_context *ctx,
-				   struct ibv_qp_init_attr_ex *attr,
+static struct efa_qp *efa_qp_alloc(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
 				   bool inline_write, int *err)
 {
 	bool locked = !to_epd(attr->pd)->td;
@@ -304,20 +287,17 @@ static struct efa_qp *efa_qp_alloc(struct efa_context *ctx,
 	return qp;
 }
 
-struct ibv_qp *efa_qp_new(struct efa_context *ctx,
-			  struct ibv_qp_init_attr_ex *attr,
+struct ibv_qp *efa_qp_new(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
 			  const struct efadv_qp_init_attr *efa_attr)
 {
-	bool inline_write = efa_attr && (efa_attr->flags &
-					 EFADV_QP_FLAGS_INLINE_WRITE);
+	bool inline_write = efa_attr && (efa_attr->flags & EFADV_QP_FLAGS_INLINE_WRITE);
 	struct efa_create_qp_resp resp = {};
 	struct efa_qp *qp;
 	int err;
 
 	err = efa_check_qp(ctx, attr, efa_attr);
 	if (!err)
-		err = efa_check_caps(ctx, &attr->cap,
-				     efa_wqe_size(attr->cap.max_inline_data,
+		err = efa_check_caps(ctx, &attr->cap, efa_wqe_size(attr->cap.max_inline_data,
 						  inline_write));
 	if (err)
 		goto fail;
@@ -346,8 +326,7 @@ fail:
 	return NULL;
 }
 
-struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx,
-				struct ibv_qp_init_attr_ex *attr)
+struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx, struct ibv_qp_init_attr_ex *attr)
 {
 	if (attr->qp_type != IBV_QPT_UD) {
 		errno = EOPNOTSUPP;
@@ -356,8 +335,7 @@ struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx,
 	return efa_qp_new(to_ectx(ibvctx), attr, NULL);
 }
 
-struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd,
-			     struct ibv_qp_init_attr *attr)
+struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr)
 {
 	struct ibv_qp_init_attr_ex ex = {};
 	struct ibv_qp *qp;
@@ -401,8 +379,7 @@ int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
 	return ibv_cmd_query_qp(ibvqp, attr, mask, init, &cmd, sizeof(cmd));
 }
 
-int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op,
-			       uint32_t flags)
+int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op, uint32_t flags)
 {
 	int caps = 0;
 

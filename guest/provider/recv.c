@@ -18,8 +18,7 @@ static int efa_check_recv(const struct efa_qp *qp, const struct ibv_recv_wr *wr)
 		return efa_why(qp, EINVAL, "%d SGEs, the queue takes 1 to %u",
 			       wr->num_sge, wq->max_sge);
 	if (unlikely(!wq->num_free))
-		return efa_why(qp, ENOMEM, "the queue has its %u requests",
-			       wq->count);
+		return efa_why(qp, ENOMEM, "the queue has its %u requests", wq->count);
 	return 0;
 }
 
@@ -49,8 +48,7 @@ static void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
 	}
 }
 
-int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
-		  struct ibv_recv_wr **bad)
+int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
 	struct efa_wq *wq = &qp->rq.wq;
@@ -59,8 +57,7 @@ int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
 
 	efa_lock(&wq->lock);
 	pc = wq->pc;
-	if (unlikely(ibvqp->state == IBV_QPS_RESET ||
-		     ibvqp->state == IBV_QPS_ERR))
+	if (unlikely(ibvqp->state == IBV_QPS_RESET || ibvqp->state == IBV_QPS_ERR))
 		err = efa_why(qp, EINVAL, "the QP is in state %s",
 			      ibvqp->state == IBV_QPS_ERR ? "ERR" : "RESET");
 	for (; !err && wr; wr = wr->next) {
@@ -69,8 +66,7 @@ int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr,
 			break;
 		efa_put_recv(&qp->rq, wr);
 		if (efa_watches())
-			efa_watch_recv(qp, wr, wq->free[wq->num_free] |
-					       wq->generation);
+			efa_watch_recv(qp, wr, wq->free[wq->num_free] | wq->generation);
 	}
 	if (unlikely(err)) {
 		*bad = wr;

@@ -35,8 +35,7 @@ static inline bool efa_odd_round(uint32_t count, uint32_t mask)
 static inline uint16_t efa_max_batch(uint16_t max_tx_batch, uint16_t wqe_size,
 				     uint16_t min_sq_wr, uint32_t wqe_cnt)
 {
-	uint32_t batch = max_tx_batch ? max_tx_batch * 64u / wqe_size
-				      : UINT16_MAX;
+	uint32_t batch = max_tx_batch ? max_tx_batch * 64u / wqe_size : UINT16_MAX;
 
 	if (min_sq_wr && batch > wqe_cnt - 1)
 		batch = wqe_cnt - 1;

@@ -36,8 +36,7 @@ static void efa_submit(struct efa_qp *qp)
 		mmio_wc_start();
 		for (left -= batch; batch; batch--) {
 			mmio_memcpy_x64(sq->llq + (size_t)sq->wqe_size *
-					(wq->pc & wq->ring_mask), from,
-					sq->wqe_size);
+					(wq->pc & wq->ring_mask), from, sq->wqe_size);
 			from += sq->wqe_size;
 			wq->pc++;
 		}
@@ -71,8 +70,7 @@ static int efa_check_send(const struct efa_qp *qp, unsigned int flags)
 	return 0;
 }
 
-static void efa_set_id(struct efa_sq *sq, struct efa_io_tx_meta_desc *meta,
-		       uint64_t wr_id)
+static void efa_set_id(struct efa_sq *sq, struct efa_io_tx_meta_desc *meta, uint64_t wr_id)
 {
 	struct efa_wq *wq = &sq->wq;
 	uint16_t slot;
@@ -109,10 +107,8 @@ static struct efa_io_tx_wqe *efa_stage(struct efa_qp *qp, uint64_t wr_id,
 	memset(wqe, 0, sq->wqe_size);
 	efa_set_id(sq, &wqe->meta, wr_id);
 	wqe->meta.ctrl1 = EFA_IO_TX_META_DESC | op;
-	wqe->meta.ctrl2 = EFA_IO_TX_FIRST | EFA_IO_TX_LAST |
-			  EFA_IO_TX_COMP_REQ |
-			  (efa_odd_round(at, sq->wq.ring_mask)
-			   ? EFA_IO_TX_PHASE : 0);
+	wqe->meta.ctrl2 = EFA_IO_TX_FIRST | EFA_IO_TX_LAST | EFA_IO_TX_COMP_REQ |
+			  (efa_odd_round(at, sq->wq.ring_mask) ? EFA_IO_TX_PHASE : 0);
 	sq->cur = wqe;
 	return wqe;
 }
@@ -136,8 +132,7 @@ static void efa_set_dest(struct efa_io_tx_wqe *wqe, const struct ibv_ah *ah,
 	wqe->meta.qkey = htole32(qkey);
 }
 
-static void efa_set_remote(struct efa_io_tx_wqe *wqe, uint32_t rkey,
-			   uint64_t addr)
+static void efa_set_remote(struct efa_io_tx_wqe *wqe, uint32_t rkey, uint64_t addr)
 {
 	wqe->rdma.remote_mem.rkey = htole32(rkey);
 	wqe->rdma.remote_mem.buf_addr_lo = htole32((uint32_t)addr);
@@ -246,8 +241,7 @@ static int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
 	wqe = efa_stage(qp, wr->wr_id, wr->send_flags, EFA_IO_SEND);
 	if (!wqe)
 		return sq->err;
-	efa_set_dest(wqe, wr->wr.ud.ah, wr->wr.ud.remote_qpn,
-		     wr->wr.ud.remote_qkey);
+	efa_set_dest(wqe, wr->wr.ud.ah, wr->wr.ud.remote_qpn, wr->wr.ud.remote_qkey);
 	if (wr->opcode == IBV_WR_SEND_WITH_IMM)
 		efa_set_imm(wqe, wr->imm_data);
 	if (wr->send_flags & IBV_SEND_INLINE)
@@ -262,8 +256,7 @@ static int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
 	return sq->err;
 }
 
-int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr,
-		  struct ibv_send_wr **bad)
+int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
 	int err;
@@ -331,15 +324,13 @@ static void efa_wr_send(struct ibv_qp_ex *ex)
 
 static void efa_wr_send_imm(struct ibv_qp_ex *ex, __be32 imm)
 {
-	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
-					      ex->wr_flags, EFA_IO_SEND);
+	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id, ex->wr_flags, EFA_IO_SEND);
 
 	if (wqe)
 		efa_set_imm(wqe, imm);
 }
 
-static void efa_wr_rdma_read(struct ibv_qp_ex *ex, uint32_t rkey,
-			     uint64_t addr)
+static void efa_wr_rdma_read(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr)
 {
 	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
 					      ex->wr_flags, EFA_IO_RDMA_READ);
@@ -348,8 +339,7 @@ static void efa_wr_rdma_read(struct ibv_qp_ex *ex, uint32_t rkey,
 		efa_set_remote(wqe, rkey, addr);
 }
 
-static void efa_wr_rdma_write(struct ibv_qp_ex *ex, uint32_t rkey,
-			      uint64_t addr)
+static void efa_wr_rdma_write(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr)
 {
 	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
 					      ex->wr_flags, EFA_IO_RDMA_WRITE);
@@ -358,8 +348,7 @@ static void efa_wr_rdma_write(struct ibv_qp_ex *ex, uint32_t rkey,
 		efa_set_remote(wqe, rkey, addr);
 }
 
-static void efa_wr_rdma_write_imm(struct ibv_qp_ex *ex, uint32_t rkey,
-				  uint64_t addr, __be32 imm)
+static void efa_wr_rdma_write_imm(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr, __be32 imm)
 {
 	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
 					      ex->wr_flags, EFA_IO_RDMA_WRITE);
@@ -370,8 +359,7 @@ static void efa_wr_rdma_write_imm(struct ibv_qp_ex *ex, uint32_t rkey,
 	}
 }
 
-static void efa_wr_set_ud_addr(struct ibv_qp_ex *ex, struct ibv_ah *ah,
-			       uint32_t qpn, uint32_t qkey)
+static void efa_wr_set_ud_addr(struct ibv_qp_ex *ex, struct ibv_ah *ah, uint32_t qpn, uint32_t qkey)
 {
 	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
 
@@ -379,8 +367,7 @@ static void efa_wr_set_ud_addr(struct ibv_qp_ex *ex, struct ibv_ah *ah,
 		efa_set_dest(sq->cur, ah, qpn, qkey);
 }
 
-static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr,
-			   uint32_t length)
+static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr, uint32_t length)
 {
 	const struct ibv_sge sge = {
 		.addr = addr, .length = length, .lkey = lkey,
@@ -391,8 +378,7 @@ static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr,
 		efa_set_sges(qp, qp->sq.cur, 1, &sge);
 }
 
-static void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num,
-				const struct ibv_sge *sge)
+static void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num, const struct ibv_sge *sge)
 {
 	struct efa_qp *qp = to_eqp_ex(ex);
 
@@ -400,8 +386,7 @@ static void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num,
 		efa_set_sges(qp, qp->sq.cur, num, sge);
 }
 
-static void efa_wr_set_inline_data(struct ibv_qp_ex *ex, void *addr,
-				   size_t length)
+static void efa_wr_set_inline_data(struct ibv_qp_ex *ex, void *addr, size_t length)
 {
 	const struct ibv_data_buf buf = { .addr = addr, .length = length };
 	struct efa_qp *qp = to_eqp_ex(ex);
