@@ -142,7 +142,7 @@ static int efa_get_cq_cmd(struct efa_dev *dev, struct efa_cq *cq,
 	if (!dev->num_eqs && cq->ibcq.poll_ctx != IB_POLL_DIRECT)
 		return -EOPNOTSUPP;
 	*cmd = (struct efa_abi_create_cq) {
-		.cq_entry_size = sizeof(struct efa_cqe),
+		.cq_entry_size = EFA_IO_CDESC_SIZE,
 		.num_sub_cqs = dev->caps.sub_cqs,
 		.flags = dev->num_eqs ? EFA_ABI_CQ_WITH_CHANNEL : 0,
 	};

@@ -23,6 +23,7 @@
 #include "abi.h"
 #include "compat.h"
 #include "hw.h"
+#include "io.h"
 
 #define EFA_DRV_NAME	"efa_emu"
 

@@ -424,78 +424,6 @@ struct efa_get_stats_resp {
 	__le64 counter[EFA_STATS_MAX];
 };
 
-/* ---- work requests and completions, for kernel users ---- */
-
-#define EFA_TX_INLINE		32
-#define EFA_TX_MAX_BUFS		2
-
-#define EFA_TX_HAS_IMM		BIT(4)		/* ctrl1; SEND is 0 */
-#define EFA_TX_INLINE_MSG	BIT(5)
-#define EFA_TX_META_DESC	BIT(7)
-#define EFA_TX_PHASE		BIT(0)		/* ctrl2 */
-#define EFA_TX_FIRST		BIT(2)
-#define EFA_TX_LAST		BIT(3)
-#define EFA_TX_COMP_REQ		BIT(4)
-
-struct efa_tx_buf {
-	__le32 length;
-	__le32 lkey;
-	__le32 addr_lo;
-	__le32 addr_hi;
-};
-
-struct efa_tx_wqe {
-	__le16 req_id;
-	u8 ctrl1;
-	u8 ctrl2;
-	__le16 dest_qp_num;
-	__le16 length;			/* inline bytes, or buffers */
-	__le32 immediate_data;
-	__le16 ah;
-	u8 reserved[2];
-	__le32 qkey;
-	u8 reserved2[12];
-	union {
-		struct efa_tx_buf buf[EFA_TX_MAX_BUFS];
-		u8 inline_data[EFA_TX_INLINE];
-	};
-};
-
-#define EFA_LKEY		GENMASK(23, 0)
-#define EFA_RX_FIRST		BIT(30)
-#define EFA_RX_LAST		BIT(31)
-
-struct efa_rx_desc {
-	__le32 addr_lo;
-	__le32 addr_hi;
-	__le16 req_id;
-	__le16 length;
-	__le32 lkey_ctrl;
-};
-
-#define EFA_CQE_PHASE		BIT(0)
-#define EFA_CQE_Q_TYPE		GENMASK(2, 1)
-#define EFA_CQE_HAS_IMM		BIT(3)
-#define EFA_CQE_OP_TYPE		GENMASK(6, 4)
-#define EFA_CQE_SEND		1		/* Q_TYPE */
-#define EFA_OP_WRITE		2		/* OP_TYPE */
-#define EFA_COMP_FLUSHED	1		/* status */
-
-struct efa_cqe {
-	__le16 req_id;
-	u8 status;
-	u8 flags;
-	__le16 qp_num;
-	__le16 length;			/* of what was received, and so on */
-	__le16 ah;
-	__le16 src_qp_num;
-	__le32 imm;
-};
-
-#define EFA_CQ_DB_CONSUMER	GENMASK(15, 0)
-#define EFA_CQ_DB_CMD_SN	GENMASK(30, 29)
-#define EFA_CQ_DB_ARM		BIT(31)
-
 /* ---- page lists of the indirect form: always in units of 4 KiB ---- */
 
 #define EFA_CHUNK_SIZE		4096
@@ -540,9 +468,6 @@ static_assert(sizeof(struct efa_queue_attr_1) == 56);
 static_assert(sizeof(struct efa_network_attr) == 20);
 static_assert(sizeof(struct efa_host_info) == 180);
 static_assert(sizeof(struct efa_get_stats_cmd) == 16);
-static_assert(sizeof(struct efa_tx_wqe) == 64);
-static_assert(sizeof(struct efa_rx_desc) == 16);
-static_assert(sizeof(struct efa_cqe) == 16);
 static_assert(sizeof(struct efa_chunk) == EFA_CHUNK_SIZE);
 static_assert(sizeof(struct efa_eqe) == 16);
 

@@ -94,25 +94,25 @@ int efa_kernel_qp_cmd(struct efa_dev *dev, struct ib_qp_init_attr *attr,
 
 	memset(cmd, 0, sizeof(*cmd));
 	if (sq > caps->max_sq_depth || rq > caps->max_rq_depth ||
-	    sq * sizeof(struct efa_tx_wqe) > caps->max_llq_size ||
-	    max(sq, rq) > BIT(15) || cap->max_inline_data > EFA_TX_INLINE ||
-	    cap->max_send_sge > EFA_TX_MAX_BUFS)
+	    sq * EFA_WQE_SIZE > caps->max_llq_size ||
+	    max(sq, rq) > BIT(15) || cap->max_inline_data > EFA_IO_TX_INLINE ||
+	    cap->max_send_sge > EFA_IO_TX_MAX_BUFS)
 		return -EINVAL;
 	cap->max_send_wr = sq;
 	cap->max_recv_wr = rq / sge;
-	cmd->sq_ring_size = sq * sizeof(struct efa_tx_wqe);
-	cmd->rq_ring_size = rq * sizeof(struct efa_rx_desc);
+	cmd->sq_ring_size = sq * EFA_WQE_SIZE;
+	cmd->rq_ring_size = rq * sizeof(struct efa_io_rx_desc);
 	return 0;
 }
 
 int efa_kernel_qp_init(struct efa_qp *qp, const struct efa_abi_create_qp *cmd)
 {
 	int err = efa_wq_init(&qp->sq, qp->cap.max_send_wr,
-			      cmd->sq_ring_size / sizeof(struct efa_tx_wqe));
+			      cmd->sq_ring_size / EFA_WQE_SIZE);
 
 	return err ?: efa_wq_init(&qp->rq, qp->cap.max_recv_wr,
 				  cmd->rq_ring_size /
-				  sizeof(struct efa_rx_desc));
+				  sizeof(struct efa_io_rx_desc));
 }
 
 int efa_kernel_qp_enter(struct efa_qp *qp)
@@ -184,7 +184,7 @@ static int efa_check_send(struct efa_qp *qp, const struct ib_send_wr *wr)
 }
 
 static int efa_fill_inline(const struct efa_qp *qp,
-			   const struct ib_send_wr *wr, struct efa_tx_wqe *wqe)
+			   const struct ib_send_wr *wr, struct efa_io_tx_wqe *wqe)
 {
 	u32 len = 0;
 	int i;
@@ -198,43 +198,46 @@ static int efa_fill_inline(const struct efa_qp *qp,
 		       (void *)(uintptr_t)sge->addr, sge->length);
 		len += sge->length;
 	}
-	wqe->ctrl1 |= EFA_TX_INLINE_MSG;
-	wqe->length = cpu_to_le16(len);
+	wqe->meta.ctrl1 |= EFA_IO_TX_INLINE_MSG;
+	wqe->meta.length = cpu_to_le16(len);
 	return 0;
 }
 
 static int efa_fill_send(struct efa_qp *qp, const struct ib_send_wr *wr,
-			 struct efa_tx_wqe *wqe)
+			 struct efa_io_tx_wqe *wqe)
 {
 	const struct ib_ud_wr *ud = ud_wr(wr);
 	int i;
 
-	wqe->dest_qp_num = cpu_to_le16(ud->remote_qpn);
-	wqe->qkey = cpu_to_le32(ud->remote_qkey);
-	wqe->ah = cpu_to_le16(to_eah(ud->ah)->ahn);
+	wqe->meta.dest_qp_num = cpu_to_le16(ud->remote_qpn);
+	wqe->meta.qkey = cpu_to_le32(ud->remote_qkey);
+	wqe->meta.ah = cpu_to_le16(to_eah(ud->ah)->ahn);
 	if (wr->opcode == IB_WR_SEND_WITH_IMM) {
-		wqe->ctrl1 |= EFA_TX_HAS_IMM;
-		wqe->immediate_data =
+		wqe->meta.ctrl1 |= EFA_IO_TX_HAS_IMM;
+		wqe->meta.immediate_data =
 			cpu_to_le32(be32_to_cpu(wr->ex.imm_data));
 	}
 	if (wr->send_flags & IB_SEND_INLINE)
 		return efa_fill_inline(qp, wr, wqe);
-	wqe->length = cpu_to_le16(wr->num_sge);
+	wqe->meta.length = cpu_to_le16(wr->num_sge);
 	for (i = 0; i < wr->num_sge; i++) {
 		const struct ib_sge *sge = &wr->sg_list[i];
 
-		wqe->buf[i].length = cpu_to_le32(sge->length);
-		wqe->buf[i].lkey = cpu_to_le32(FIELD_PREP(EFA_LKEY,
-							  sge->lkey));
-		wqe->buf[i].addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
-		wqe->buf[i].addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
+		wqe->sgl[i] = (struct efa_io_tx_buf_desc) {
+			.length = cpu_to_le32(sge->length),
+			.lkey = cpu_to_le32(sge->lkey & EFA_IO_LKEY_MASK),
+			.buf_addr_lo = cpu_to_le32(lower_32_bits(sge->addr)),
+			.buf_addr_hi = cpu_to_le32(upper_32_bits(sge->addr)),
+		};
 	}
 	return 0;
 }
 
 static int efa_send_one(struct efa_qp *qp, const struct ib_send_wr *wr)
 {
-	struct efa_tx_wqe wqe __aligned(8) = { .ctrl1 = EFA_TX_META_DESC };
+	struct efa_io_tx_wqe wqe __aligned(8) = {
+		.meta.ctrl1 = EFA_IO_TX_META_DESC,
+	};
 	struct efa_wq *sq = &qp->sq;
 	int err = 0;
 	u16 id;
@@ -249,13 +252,13 @@ static int efa_send_one(struct efa_qp *qp, const struct ib_send_wr *wr)
 		err = efa_wq_take(sq, wr->wr_id, &id);
 	if (err)
 		return err;
-	wqe.req_id = cpu_to_le16(id);
-	wqe.ctrl2 = EFA_TX_FIRST | EFA_TX_LAST | EFA_TX_COMP_REQ;
+	wqe.meta.req_id = cpu_to_le16(id);
+	wqe.meta.ctrl2 = EFA_IO_TX_FIRST | EFA_IO_TX_LAST | EFA_IO_TX_COMP_REQ;
 	/* the phase is odd in every other pass over the ring */
 	if (sq->pc & (sq->mask + 1))
-		wqe.ctrl2 |= EFA_TX_PHASE;
-	__iowrite64_copy(qp->llq.io + (sq->pc & sq->mask) * sizeof(wqe), &wqe,
-			 sizeof(wqe) / sizeof(u64));
+		wqe.meta.ctrl2 |= EFA_IO_TX_PHASE;
+	__iowrite64_copy(qp->llq.io + (sq->pc & sq->mask) * EFA_WQE_SIZE, &wqe,
+			 EFA_WQE_SIZE / sizeof(u64));
 	sq->pc++;
 	return 0;
 }
@@ -329,7 +332,7 @@ int efa_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 {
 	static const struct ib_sge none;
-	struct efa_rx_desc *ring = qp->rq_ring.cpu;
+	struct efa_io_rx_desc *ring = qp->rq_ring.cpu;
 	int i, num = max(wr->num_sge, 1);
 	struct efa_wq *rq = &qp->rq;
 	u16 id;
@@ -343,16 +346,16 @@ static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 	for (i = 0; i < num; i++) {
 		const struct ib_sge *sge = wr->num_sge ? &wr->sg_list[i] :
 							 &none;
-		struct efa_rx_desc *desc = &ring[rq->pc++ & rq->mask];
+		struct efa_io_rx_desc *desc = &ring[rq->pc++ & rq->mask];
 
-		desc->addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
-		desc->addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
+		desc->buf_addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
+		desc->buf_addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
 		desc->req_id = cpu_to_le16(id);
 		desc->length = cpu_to_le16(min_t(u32, sge->length, U16_MAX));
 		desc->lkey_ctrl =
-			cpu_to_le32(FIELD_PREP(EFA_LKEY, sge->lkey) |
-				    (i ? 0 : EFA_RX_FIRST) |
-				    (i == num - 1 ? EFA_RX_LAST : 0));
+			cpu_to_le32((sge->lkey & EFA_IO_LKEY_MASK) |
+				    (i ? 0 : EFA_IO_RX_FIRST) |
+				    (i == num - 1 ? EFA_IO_RX_LAST : 0));
 	}
 	return 0;
 }
@@ -413,18 +416,19 @@ static const enum ib_wc_status efa_wc_status[] = {
 };
 
 /* The next completion of any of the rings; only @take moves on. */
-static const struct efa_cqe *efa_next_cqe(struct efa_cq *cq, bool take)
+static const struct efa_io_cdesc *efa_next_cqe(struct efa_cq *cq, bool take)
 {
 	unsigned int i, n = to_edev(cq->ibcq.device)->caps.sub_cqs;
-	const struct efa_cqe *ring = cq->ring.cpu, *cqe;
+	const struct efa_io_cdesc *cqe;
 	u32 depth = cq->ibcq.cqe;
 
 	for (i = 0; i < n; i++) {
 		u32 *count = &cq->counts[(cq->consumed + i) % n];
 		bool phase = !(*count / depth & 1);
 
-		cqe = &ring[(count - cq->counts) * depth + *count % depth];
-		if (FIELD_GET(EFA_CQE_PHASE, READ_ONCE(cqe->flags)) != phase)
+		cqe = cq->ring.cpu + EFA_IO_CDESC_SIZE *
+		      ((count - cq->counts) * depth + *count % depth);
+		if ((READ_ONCE(cqe->flags) & EFA_IO_CDESC_PHASE) != phase)
 			continue;
 		dma_rmb();	/* the phase was written last */
 		*count += take;
@@ -435,10 +439,10 @@ static const struct efa_cqe *efa_next_cqe(struct efa_cq *cq, bool take)
 }
 
 /* False for a completion of what has ended meanwhile. */
-static bool efa_fill_wc(struct efa_cq *cq, const struct efa_cqe *cqe,
+static bool efa_fill_wc(struct efa_cq *cq, const struct efa_io_cdesc *cqe,
 			struct ib_wc *wc)
 {
-	bool is_send = FIELD_GET(EFA_CQE_Q_TYPE, cqe->flags) == EFA_CQE_SEND;
+	bool is_send = cqe->flags & EFA_IO_CDESC_Q_SEND;
 	struct efa_qp *qp = xa_load(&cq->qps, le16_to_cpu(cqe->qp_num));
 
 	memset(wc, 0, sizeof(*wc));
@@ -455,12 +459,12 @@ static bool efa_fill_wc(struct efa_cq *cq, const struct efa_cqe *cqe,
 	wc->opcode = IB_WC_SEND;
 	if (is_send)
 		return true;
-	wc->opcode = FIELD_GET(EFA_CQE_OP_TYPE, cqe->flags) == EFA_OP_WRITE ?
+	wc->opcode = efa_io_op_of(cqe) == EFA_IO_RDMA_WRITE ?
 		     IB_WC_RECV_RDMA_WITH_IMM : IB_WC_RECV;
-	wc->byte_len = le16_to_cpu(cqe->length);
-	wc->src_qp = le16_to_cpu(cqe->src_qp_num);
-	wc->slid = le16_to_cpu(cqe->ah);
-	if (cqe->flags & EFA_CQE_HAS_IMM) {
+	wc->byte_len = le16_to_cpu(cqe->rx.length);
+	wc->src_qp = le16_to_cpu(cqe->rx.src_qp_num);
+	wc->slid = le16_to_cpu(cqe->rx.ah);
+	if (cqe->flags & EFA_IO_CDESC_HAS_IMM) {
 		wc->wc_flags = IB_WC_WITH_IMM;
 		wc->ex.imm_data = cpu_to_be32(le32_to_cpu(cqe->imm));
 	}
@@ -482,7 +486,7 @@ static int efa_flush_wq(struct efa_qp *qp, struct efa_wq *wq,
 			wc[got] = (struct ib_wc) {
 				.wr_id = wq->wr_id[slot],
 				.status = IB_WC_WR_FLUSH_ERR,
-				.vendor_err = EFA_COMP_FLUSHED,
+				.vendor_err = EFA_IO_COMP_FLUSHED,
 				.opcode = opcode,
 				.qp = &qp->ibqp,
 				.port_num = 1,
@@ -516,7 +520,7 @@ static int efa_flush_cq(struct efa_cq *cq, int num, struct ib_wc *wc)
 int efa_poll_cq(struct ib_cq *ibcq, int num, struct ib_wc *wc)
 {
 	struct efa_cq *cq = to_ecq(ibcq);
-	const struct efa_cqe *cqe;
+	const struct efa_io_cdesc *cqe;
 	unsigned long flags;
 	int got = 0;
 
@@ -543,9 +547,9 @@ int efa_req_notify_cq(struct ib_cq *ibcq, enum ib_cq_notify_flags notify)
 		return -EOPNOTSUPP;
 	spin_lock_irqsave(&cq->lock, flags);
 	if (efa_is_alive(to_edev(ibcq->device), cq->life))
-		writel(FIELD_PREP(EFA_CQ_DB_CONSUMER, cq->consumed & 0xffff) |
-		       FIELD_PREP(EFA_CQ_DB_CMD_SN, READ_ONCE(cq->events) & 3) |
-		       EFA_CQ_DB_ARM, cq->db.io);
+		writel((cq->consumed & 0xffff) |
+		       (READ_ONCE(cq->events) & EFA_IO_CQ_DB_SN_MASK) <<
+		       EFA_IO_CQ_DB_SN_SHIFT | EFA_IO_CQ_DB_ARM, cq->db.io);
 	if (notify & IB_CQ_REPORT_MISSED_EVENTS)
 		ret = efa_next_cqe(cq, false) || efa_flush_cq(cq, 1, NULL);
 	spin_unlock_irqrestore(&cq->lock, flags);

@@ -20,8 +20,8 @@
 #include <util/util.h>
 #include "abi.h"
 #include "compat.h"
-#include "efa-io.h"
 #include "efadv.h"
+#include "io.h"
 #include "watch.h"
 
 /* ---- what a process knows of its device ---- */

@@ -46,7 +46,7 @@ static bool efa_is_send(const struct efa_io_cdesc *cd)
 
 static bool efa_is_write(const struct efa_io_cdesc *cd)
 {
-	return (cd->flags >> EFA_IO_CDESC_OP_SHIFT & EFA_IO_CDESC_OP_MASK) == EFA_IO_RDMA_WRITE;
+	return efa_io_op_of(cd) == EFA_IO_RDMA_WRITE;
 }
 
 /* A read ends as a send does: that is what software for EFA expects. */

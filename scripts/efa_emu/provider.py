@@ -12,7 +12,7 @@ import shutil
 from . import TREE, apt, cache, chroot, kernel, ui
 
 SOURCE = TREE / "guest/provider"
-ABI = TREE / "guest/driver/abi.h"  # which the kernel driver has, too
+SHARED = [TREE / "guest/driver" / name for name in ("abi.h", "io.h")]  # which the kernel driver has, too
 SUITES = ("trixie", "sid")  # whose rdma-core it is written for
 LIBRARY = "libefa.so"
 BUILT = "lib/libefa.so.1"
@@ -43,7 +43,7 @@ def build(suite):
         chroot.run(tree, source, ["strip", "--strip-debug", f"build/{BUILT}"], log)
         shutil.copy(source / "build" / BUILT, directory / LIBRARY)
         cache.remove(source)
-    inputs = [version, BUILD_PACKAGES, OPTIONS, ABI, *sorted(SOURCE.iterdir())]
+    inputs = [version, BUILD_PACKAGES, OPTIONS, *SHARED, *sorted(SOURCE.iterdir())]
     return cache.build("provider", inputs, fill, f"our EFA provider for Debian {suite}") / LIBRARY
 
 
@@ -52,7 +52,8 @@ def _replace_provider(source):
     old = stock.with_suffix(".stock")
     stock.rename(old)
     shutil.copytree(SOURCE, stock)
-    shutil.copy(ABI, stock)
+    for header in SHARED:
+        shutil.copy(header, stock)
     for name in KEPT:
         (old / name).rename(stock / name)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * EFA provider: layouts of work requests and completions
+ * EFA: work requests and completions, for kernel and user space
  *
  * Data path specification, sections 2 to 5. All little-endian; fields bear the
  * public header's names.
@@ -8,7 +8,6 @@
 #ifndef EFA_IO_H
 #define EFA_IO_H
 
-#include <assert.h>
 #include <linux/types.h>
 
 #define EFA_WQE_SIZE		64
@@ -102,7 +101,13 @@ struct efa_io_rx_desc {
 
 #define EFA_IO_AH_UNKNOWN	0xffff
 
-/* A completion of 32 bytes: of a send, or of what was received. */
+#define EFA_IO_CDESC_SIZE	16
+#define EFA_IO_CDESC_SIZE_WIDE	32
+
+/*
+ * A completion of 32 bytes: of a send, or of what was received; one of 16 ends
+ * before the second half.
+ */
 struct efa_io_cdesc {
 	__le16 req_id;
 	__u8 status;
@@ -122,6 +127,11 @@ struct efa_io_cdesc {
 		__u8 src_addr[16];	/* if ah is EFA_IO_AH_UNKNOWN */
 	};
 };
+
+static inline int efa_io_op_of(const struct efa_io_cdesc *cd)
+{
+	return cd->flags >> EFA_IO_CDESC_OP_SHIFT & EFA_IO_CDESC_OP_MASK;
+}
 
 enum efa_io_comp_status {
 	EFA_IO_COMP_OK				= 0,
