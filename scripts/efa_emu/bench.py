@@ -71,6 +71,8 @@ def add_parser(commands):
     parser = commands.add_parser("bench", help="measure SRD against Soft-RoCE and TCP between two machines",
                                  description="Measure SRD against Soft-RoCE and TCP between the same two machines.")
     parser.set_defaults(run=run)
+    parser.add_argument("--provider", action="store_true", help="measure our libibverbs provider against rdma-core's "
+                        "instead")
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N",
                         help=f"how often everything is measured (default: {DEFAULT_ROUNDS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
@@ -83,6 +85,9 @@ def run(args):
     if args.rounds < 1:
         raise ui.Fail(f"--rounds {args.rounds}: it must be 1 or more")
     perftest.check_writable(args.json)
+    if args.provider:
+        from . import provider_cost
+        return provider_cost.run(args)
     with ui.step("booting two virtual machines"):
         cluster = Cluster.up(f"bench-{os.getpid()}", n=2, suite=args.suite, kernel=KERNEL)
     with cluster:

@@ -6,6 +6,7 @@ A provider is a part of rdma-core: what it is made of is internal to it. So rdma
 libraries are of, is unpacked, its own EFA provider taken out but for the public header, and ours built in its place.
 """
 
+import contextlib
 import os
 import shutil
 
@@ -15,9 +16,14 @@ SOURCE = TREE / "guest/provider"
 SHARED = [TREE / "guest/driver" / name for name in ("abi.h", "io.h")]  # which the kernel driver has, too
 SUITES = ("trixie", "sid")  # whose rdma-core it is written for
 LIBRARY = "libefa.so"
+IN_GUEST = "/usr/lib/efa/provider/libefa.so"  # where guest/init finds ours
+REPLACED = "/usr/lib/x86_64-linux-gnu/libefa.so.1"  # and what it mounts it over
 BUILT = "lib/libefa.so.1"
 BUILD_PACKAGES = ["bash", "cmake", "dash", "gcc", "libc6-dev", "libnl-3-dev", "libnl-route-3-dev", "make", "ninja-build",
                   "pkg-config", "python3-minimal"]
+PROGRAM_PACKAGES = ["bash", "gcc", "libc6-dev", "libibverbs-dev"]
+PROGRAM_CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+LIBRARIES = ["-lefa", "-libverbs"]
 OPTIONS = ["-GNinja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DNO_PYVERBS=1", "-DNO_MAN_PAGES=1",
            "-DCMAKE_C_FLAGS=-Werror"]
 STOCK = "providers/efa"
@@ -29,7 +35,7 @@ def build(suite):
     suite = suite.removesuffix("-backports")
     if suite not in SUITES:
         raise ui.Fail(f"--provider efa-emu: our provider is for rdma-core of {', '.join(SUITES)}, not of {suite}")
-    tree = _chroot(suite)
+    tree = _chroot(suite, BUILD_PACKAGES, "providers")
     version = apt.Suite(suite).source_version("rdma-core")
 
     def fill(directory):
@@ -47,6 +53,28 @@ def build(suite):
     return cache.build("provider", inputs, fill, f"our EFA provider for Debian {suite}") / LIBRARY
 
 
+def build_program(suite, source):
+    """A C program for guests of this suite that calls libibverbs; it takes whichever provider is there."""
+    tree = _chroot(suite, PROGRAM_PACKAGES, "programs")
+
+    def fill(directory):
+        shutil.copy(source, directory)
+        chroot.run(tree, directory, ["gcc", *PROGRAM_CFLAGS, "-o", source.stem, source.name, *LIBRARIES],
+                   kernel.log(suite), f"compiling {source.name}")
+    inputs = [suite, PROGRAM_PACKAGES, PROGRAM_CFLAGS, LIBRARIES, source.name, source]
+    return cache.build("program", inputs, fill, f"{source.stem} for Debian {suite}") / source.stem
+
+
+@contextlib.contextmanager
+def stock(cluster, index):
+    """In this node of a cluster that has our provider, programs that begin meanwhile have rdma-core's."""
+    cluster.exec(index, f"umount $(readlink -f {REPLACED})")
+    try:
+        yield
+    finally:
+        cluster.exec(index, f"mount --bind {IN_GUEST} $(readlink -f {REPLACED})")
+
+
 def _replace_provider(source):
     stock = source / STOCK
     old = stock.with_suffix(".stock")
@@ -58,12 +86,12 @@ def _replace_provider(source):
         (old / name).rename(stock / name)
 
 
-def _chroot(suite):
+def _chroot(suite, packages, what):
     def fill(directory):
-        chroot.require("building our provider")
+        chroot.require(f"building {what}")
         tar = directory / "tree.tar"
-        chroot.mmdebstrap(suite, BUILD_PACKAGES, tar, kernel.log(suite))
+        chroot.mmdebstrap(suite, packages, tar, kernel.log(suite))
         chroot.unpack(tar, directory / "tree", kernel.log(suite))
         tar.unlink()
-    inputs = [suite, BUILD_PACKAGES, chroot.EXCLUDED, chroot.UNPACK_OPTIONS]
-    return cache.build("chroot", inputs, fill, f"chroot of Debian {suite} for providers") / "tree"
+    inputs = [suite, packages, chroot.EXCLUDED, chroot.UNPACK_OPTIONS]
+    return cache.build("chroot", inputs, fill, f"chroot of Debian {suite} for {what}") / "tree"

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import libfabric
 import rdma_core
-from efa_emu import perftest, ui
+from efa_emu import perftest, provider, ui
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
 CLUSTER = {"n": 2, "provider": "efa-emu", "generation": 3}
-LIBRARY = "/usr/lib/x86_64-linux-gnu/libefa.so.1"
-LOADED = "ibv_devinfo >/dev/null; LD_DEBUG=files ibv_devinfo -v 2>&1 | grep 'calling init.*libefa'"
 TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), Test("ib_send_bw", "SRD", 8, 2000),
          Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
          Test("ib_write_bw", "SRD", 65536, 500, ("--write_with_imm",)), Test("ib_read_bw", "SRD", 65536, 500))
@@ -22,25 +20,22 @@ SHOW = "ibv_devinfo -v | grep -v guid; ibv_devinfo -l"
 
 def test_used(env):
     """It is ours that is in use; without it, what was there before is there again, and nothing looks different."""
-    ours = env.exec(0, f"stat -Lc %d:%i {LIBRARY} /usr/lib/efa/provider/libefa.so").stdout.split()
+    ours = env.exec(0, f"stat -Lc %d:%i {provider.REPLACED} {provider.IN_GUEST}").stdout.split()
     assert ours[0] == ours[1], ours
     shown = env.exec(0, SHOW).stdout
     assert "PORT_ACTIVE" in shown, shown
-    env.exec(0, f"umount $(readlink -f {LIBRARY})")
-    try:
-        stock = env.exec(0, f"stat -Lc %d:%i {LIBRARY}").stdout.split()
+    with provider.stock(env.cluster, 0):
+        stock = env.exec(0, f"stat -Lc %d:%i {provider.REPLACED}").stdout.split()
         assert stock[0] != ours[0], stock
         assert env.exec(0, SHOW).stdout == shown
-    finally:
-        env.exec(0, f"mount --bind /usr/lib/efa/provider/libefa.so $(readlink -f {LIBRARY})")
 
 
 def test_symbols(env):
     """It offers the functions of rdma-core's, each of the same version, and nothing else."""
     with tempfile.TemporaryDirectory() as directory:
-        files = {"ours": "/usr/lib/efa/provider/libefa.so", "stock": "/tmp/libefa-stock.so"}
-        env.exec(0, f"real=$(readlink -f {LIBRARY}); umount $real; cp $real {files['stock']}; "
-                    f"mount --bind {files['ours']} $real")
+        files = {"ours": provider.IN_GUEST, "stock": "/tmp/libefa-stock.so"}
+        with provider.stock(env.cluster, 0):
+            env.exec(0, f"cp {provider.REPLACED} {files['stock']}")
         symbols = {}
         for whose, path in files.items():
             env.cluster.get(0, path, Path(directory, whose))
