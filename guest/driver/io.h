@@ -3,7 +3,7 @@
  * EFA: work requests and completions, for kernel and user space
  *
  * Data path specification, sections 2 to 5. All little-endian; fields bear the
- * public header's names.
+ * public header's names; buf_addr is its buf_addr_lo and buf_addr_hi.
  */
 #ifndef EFA_IO_H
 #define EFA_IO_H
@@ -52,15 +52,13 @@ struct efa_io_tx_meta_desc {
 struct efa_io_tx_buf_desc {
 	__le32 length;
 	__le32 lkey;		/* 24 bits */
-	__le32 buf_addr_lo;
-	__le32 buf_addr_hi;
+	__le64 buf_addr;
 };
 
 struct efa_io_remote_mem_addr {
 	__le32 length;
 	__le32 rkey;
-	__le32 buf_addr_lo;
-	__le32 buf_addr_hi;
+	__le64 buf_addr;
 };
 
 /* A WQE of 128 bytes; one of 64 ends before the second half. */
@@ -84,8 +82,7 @@ struct efa_io_tx_wqe {
 #define EFA_IO_RX_LAST		(1u << 31)
 
 struct efa_io_rx_desc {
-	__le32 buf_addr_lo;
-	__le32 buf_addr_hi;
+	__le64 buf_addr;
 	__le16 req_id;
 	__le16 length;
 	__le32 lkey_ctrl;

@@ -226,8 +226,7 @@ static int efa_fill_send(struct efa_qp *qp, const struct ib_send_wr *wr,
 		wqe->sgl[i] = (struct efa_io_tx_buf_desc) {
 			.length = cpu_to_le32(sge->length),
 			.lkey = cpu_to_le32(sge->lkey & EFA_IO_LKEY_MASK),
-			.buf_addr_lo = cpu_to_le32(lower_32_bits(sge->addr)),
-			.buf_addr_hi = cpu_to_le32(upper_32_bits(sge->addr)),
+			.buf_addr = cpu_to_le64(sge->addr),
 		};
 	}
 	return 0;
@@ -348,8 +347,7 @@ static int efa_recv_one(struct efa_qp *qp, const struct ib_recv_wr *wr)
 							 &none;
 		struct efa_io_rx_desc *desc = &ring[rq->pc++ & rq->mask];
 
-		desc->buf_addr_lo = cpu_to_le32(lower_32_bits(sge->addr));
-		desc->buf_addr_hi = cpu_to_le32(upper_32_bits(sge->addr));
+		desc->buf_addr = cpu_to_le64(sge->addr);
 		desc->req_id = cpu_to_le16(id);
 		desc->length = cpu_to_le16(min_t(u32, sge->length, U16_MAX));
 		desc->lkey_ctrl =

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "efa.h"
-#include "ring.h"
 
 struct efa_open_cmd {
 	struct ibv_get_context ibv_cmd;

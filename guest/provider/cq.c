@@ -12,7 +12,6 @@
 #include <util/mmio.h>
 #include <util/udma_barrier.h>
 #include "efa.h"
-#include "ring.h"
 
 struct efa_create_cq_cmd {
 	struct ibv_create_cq_ex ibv_cmd;
@@ -63,21 +62,33 @@ static size_t efa_cq_ring_size(const struct efa_cq *cq)
 	return (cq->mask + 1) * sizeof(struct efa_io_cdesc);
 }
 
+static void *efa_map_nothing(size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
 static int efa_cq_map(struct efa_context *ctx, struct efa_cq *cq, const struct efa_cq_opts *opts,
 		      const struct efa_abi_create_cq_resp *resp)
 {
+	uint8_t *buf = opts->buffer;
 	unsigned int i;
 
 	cq->cqn = resp->cq_idx;
-	cq->buf = opts->buffer;
 	if (!opts->external) {
-		cq->buf_size = resp->q_mmap_size;
-		cq->buf = efa_map(ctx, resp->q_mmap_key, cq->buf_size, PROT_READ);
-		if (!cq->buf)
-			return errno;
+		cq->map_size = resp->q_mmap_size;
+		buf = cq->map = efa_map(ctx, resp->q_mmap_key, cq->map_size, PROT_READ);
+	} else if (!buf) {
+		/* A ring that others see: whoever polls here finds nothing. */
+		cq->map_size = efa_cq_ring_size(cq) * cq->num_sub;
+		buf = cq->map = efa_map_nothing(cq->map_size);
 	}
-	for (i = 0; cq->buf && i < cq->num_sub; i++)
-		cq->sub[i].buf = cq->buf + i * efa_cq_ring_size(cq);
+	if (!buf)
+		return errno;
+	cq->buf = opts->external ? opts->buffer : buf;
+	for (i = 0; i < cq->num_sub; i++)
+		cq->sub[i].buf = buf + i * efa_cq_ring_size(cq);
 	if (!(resp->comp_mask & EFA_ABI_CQ_RESP_DB_OFF))
 		return 0;
 	cq->db_page = efa_map(ctx, resp->db_mmap_key, ctx->page_size, PROT_WRITE);
@@ -91,8 +102,8 @@ static void efa_cq_free(struct efa_context *ctx, struct efa_cq *cq)
 {
 	if (cq->db_page)
 		munmap(cq->db_page, ctx->page_size);
-	if (cq->buf_size && cq->buf)
-		munmap(cq->buf, cq->buf_size);
+	if (cq->map)
+		munmap(cq->map, cq->map_size);
 	efa_lock_destroy(&cq->lock);
 	free(cq);
 }
@@ -149,6 +160,7 @@ struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex
 	err = ENOMEM;
 	if (!cq)
 		goto fail;
+	cq->ctx = ctx;
 	cq->num_sub = ctx->sub_cqs_per_cq;
 	cq->mask = efa_pow2up(attr->cqe) - 1;
 	cq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 #include "efa.h"
-#include "ring.h"
 
 int efadv_query_qp_wqs(struct ibv_qp *ibvqp, struct efadv_wq_attr *sq_attr,
 		       struct efadv_wq_attr *rq_attr, uint32_t inlen)
@@ -23,7 +22,7 @@ int efadv_query_qp_wqs(struct ibv_qp *ibvqp, struct efadv_wq_attr *sq_attr,
 		return err;
 	sq.buffer = qp->sq.llq;
 	sq.entry_size = qp->sq.wqe_size;
-	sq.num_entries = qp->sq.wq.count;
+	sq.num_entries = qp->sq.wq.slots.count;
 	sq.doorbell = qp->sq.wq.db;
 	sq.max_batch = qp->sq.max_batch;
 	sq.caps = qp->sq.wide_ids ? EFADV_WQ_CAPS_64_BIT_REQ_ID : 0;

@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "efadv.h"
 #include "io.h"
+#include "ring.h"
 #include "watch.h"
 
 /* ---- what a process knows of its device ---- */
@@ -155,8 +156,10 @@ struct efa_cq {
 	struct verbs_cq vcq;
 	struct efadv_cq dv;
 	struct efa_lock lock;
+	struct efa_context *ctx;
 	uint8_t *buf;
-	size_t buf_size;		/* mapped by us */
+	void *map;			/* ours of it */
+	size_t map_size;
 	uint32_t mask;			/* entries of a ring - 1 */
 	uint16_t cqn;
 	uint16_t num_sub;
@@ -189,22 +192,14 @@ void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags);
 
 /* ---- queue pairs ---- */
 
-/*
- * Requests of one queue that the device has. SRD completes in any order, so
- * each has a slot, whose number, with the QP's generation above it, is the
- * request's id.
- */
+/* Requests of one queue that the device has. */
 struct efa_wq {
-	struct efa_lock lock;
+	struct efa_lock lock;		/* for who posts; who polls has the CQ's */
+	struct efa_slots slots;
 	uint64_t *wr_id;		/* by slot */
-	uint16_t *free;			/* slots, a stack */
-	uint16_t num_free;
-	uint16_t count;			/* of slots */
-	uint16_t slot_mask;
-	uint16_t generation;		/* in place, above slot_mask */
-	uint16_t ring_mask;		/* entries - 1 */
-	uint16_t pc;			/* entries written */
-	uint16_t max_sge;
+	uint32_t ring_mask;		/* entries - 1 */
+	uint32_t pc;			/* entries written */
+	uint32_t max_sge;
 	void *db_page;
 	void *db;
 };
@@ -214,16 +209,16 @@ struct efa_sq {
 	uint8_t *llq_map;
 	size_t llq_size;
 	uint8_t *llq;			/* in it */
-	uint16_t wqe_size;		/* 64 or 128 */
-	uint16_t max_inline, max_inline_rdma;
-	uint16_t max_rdma_sge;
-	uint16_t max_batch;		/* WQEs to a doorbell */
-	bool signal_all;
+	uint32_t wqe_size;		/* 64 or 128 */
+	uint32_t max_inline, max_inline_rdma;
+	uint32_t max_rdma_sge;
+	uint32_t max_batch;		/* WQEs to a doorbell */
+	unsigned int implied;		/* flags of all requests */
 	bool wide_ids;
 
 	/* between ibv_wr_start() and _complete(): WQEs that wait */
 	uint8_t *staged;
-	uint16_t num_staged;
+	uint32_t num_staged;
 	int err;			/* the first */
 	struct efa_io_tx_wqe *cur;	/* the last, NULL: it was refused */
 };
@@ -237,6 +232,7 @@ struct efa_rq {
 struct efa_qp {
 	struct verbs_qp vqp;
 	struct efa_context *ctx;
+	uint8_t use;			/* of its number */
 	struct efa_sq sq;
 	struct efa_rq rq;
 #if EFA_EFADV >= 7

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <util/udma_barrier.h>
 #include "efa.h"
-#include "ring.h"
 
 /* ---- what an entry says ---- */
 
@@ -86,74 +85,41 @@ static uint64_t efa_wide_id(const struct efa_io_cdesc *cd)
 	       (uint64_t)le16toh(cd->req_id_ex[2]) << 48;
 }
 
-/* Give the slot back; false: it was not the device's. */
-static bool efa_wq_give(struct efa_wq *wq, uint16_t id, uint64_t *wr_id)
+/* The id of the request that an entry is about; false: there is none. */
+static inline bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd, uint64_t *wr_id)
 {
-	uint16_t slot = id & wq->slot_mask;
+	uint16_t qpn = le16toh(cd->qp_num), id = le16toh(cd->req_id);
+	struct efa_qp *qp = cq->ctx->qps[qpn & cq->ctx->qp_mask];
+	struct efa_wq *wq;
 
-	if ((id & ~wq->slot_mask) != wq->generation || slot >= wq->count ||
-	    wq->num_free == wq->count)
+	if (unlikely(!qp || qp->vqp.qp.qp_num != qpn))
 		return false;
-	*wr_id = wq->wr_id[slot];
-	wq->free[wq->num_free++] = slot;
-	return true;
-}
-
-static bool efa_resolve_send(struct efa_qp *qp, const struct efa_io_cdesc *cd, uint64_t *wr_id)
-{
-	struct efa_wq *wq = &qp->sq.wq;
-	bool ok;
-
-	efa_lock(&wq->lock);
-	if (qp->sq.wide_ids) {
-		*wr_id = efa_wide_id(cd);
-		ok = wq->num_free < wq->count;
-		wq->num_free += ok;
-	} else {
-		ok = efa_wq_give(wq, le16toh(cd->req_id), wr_id);
-	}
-	efa_unlock(&wq->lock);
-	return ok;
-}
-
-static bool efa_resolve_recv(struct efa_qp *qp, const struct efa_io_cdesc *cd, uint64_t *wr_id)
-{
-	struct efa_wq *wq = &qp->rq.wq;
-	bool ok;
-
-	if (cd->flags & EFA_IO_CDESC_UNSOLICITED) {
+	if (efa_is_send(cd)) {
+		wq = &qp->sq.wq;
+		if (qp->sq.wide_ids) {
+			*wr_id = efa_wide_id(cd);
+			return efa_slots_give(&wq->slots, wq->slots.generation);
+		}
+	} else if (unlikely(cd->flags & EFA_IO_CDESC_UNSOLICITED)) {
 		*wr_id = 0;	/* no request of ours led to it */
 		return true;
+	} else {
+		wq = &qp->rq.wq;
 	}
-	efa_lock(&wq->lock);
-	ok = efa_wq_give(wq, le16toh(cd->req_id), wr_id);
-	efa_unlock(&wq->lock);
-	return ok;
-}
-
-/* The id of the request that an entry is about; false: there is none. */
-static bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd, uint64_t *wr_id)
-{
-	struct efa_context *ctx = to_ectx(cq->vcq.cq.context);
-	uint16_t qpn = le16toh(cd->qp_num);
-	struct efa_qp *qp = ctx->qps[qpn & ctx->qp_mask];
-
-	if (!qp || qp->vqp.qp.qp_num != qpn)
+	if (unlikely(!efa_slots_give(&wq->slots, id)))
 		return false;
-	return efa_is_send(cd) ? efa_resolve_send(qp, cd, wr_id) : efa_resolve_recv(qp, cd, wr_id);
+	*wr_id = wq->wr_id[efa_slot(&wq->slots, id)];
+	return true;
 }
 
 /* ---- the rings ---- */
 
-static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq, struct efa_sub_cq *sub)
+static inline const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq, struct efa_sub_cq *sub)
 {
 	const struct efa_io_cdesc *cd = (const struct efa_io_cdesc *)sub->buf +
 					(sub->consumed & cq->mask);
-	uint8_t flags;
+	uint8_t flags = *(const volatile uint8_t *)&cd->flags;
 
-	if (unlikely(!sub->buf))
-		return NULL;	/* memory that only others see */
-	flags = *(const volatile uint8_t *)&cd->flags;
 	if ((flags & EFA_IO_CDESC_PHASE) == efa_odd_round(sub->consumed, cq->mask))
 		return NULL;
 	/* The phase is read before what it vouches for, payload included. */
@@ -163,7 +129,7 @@ static const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq, struct efa_sub
 	return cd;
 }
 
-static const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
+static inline const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
 {
 	const struct efa_io_cdesc *cd;
 	uint16_t i;
@@ -172,7 +138,8 @@ static const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
 		return efa_sub_next(cq, cq->sub);
 	for (i = 0; i < cq->num_sub; i++) {
 		cd = efa_sub_next(cq, &cq->sub[cq->next_sub]);
-		cq->next_sub = (cq->next_sub + 1) % cq->num_sub;
+		if (++cq->next_sub == cq->num_sub)
+			cq->next_sub = 0;
 		if (cd)
 			return cd;
 	}
@@ -183,7 +150,8 @@ static const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
  * The next entry that belongs to somebody. What is left of a QP that was
  * destroyed, or was another of the same number, is passed over.
  */
-static const struct efa_io_cdesc *efa_next(struct efa_cq *cq, uint64_t *wr_id)
+static inline ALWAYS_INLINE const struct efa_io_cdesc *efa_next(struct efa_cq *cq,
+								uint64_t *wr_id)
 {
 	const struct efa_io_cdesc *cd;
 
@@ -197,22 +165,22 @@ static const struct efa_io_cdesc *efa_next(struct efa_cq *cq, uint64_t *wr_id)
 
 /* ---- classic ---- */
 
-static void efa_fill_wc(struct ibv_wc *wc, const struct efa_io_cdesc *cd)
+static inline void efa_fill_wc(struct ibv_wc *wc, const struct efa_io_cdesc *cd)
 {
 	wc->status = efa_wc_status(cd->status);
 	wc->vendor_err = cd->status;
 	wc->opcode = efa_wc_opcode(cd);
 	wc->qp_num = le16toh(cd->qp_num);
 	wc->wc_flags = efa_wc_flags(cd);
-	wc->imm_data = efa_wc_imm(cd);
-	wc->pkey_index = 0;
-	wc->sl = 0;
-	wc->dlid_path_bits = 0;
 	if (efa_is_send(cd))
 		return;
+	wc->imm_data = efa_wc_imm(cd);
 	wc->byte_len = efa_wc_len(cd);
 	wc->src_qp = le16toh(cd->rx.src_qp_num);
 	wc->slid = le16toh(cd->rx.ah);	/* how software learns the number */
+	wc->pkey_index = 0;
+	wc->sl = 0;
+	wc->dlid_path_bits = 0;
 }
 
 int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc)

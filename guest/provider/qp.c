@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "efa.h"
-#include "ring.h"
 
 struct efa_create_qp_cmd {
 	struct ibv_create_qp ibv_cmd;
@@ -90,43 +89,32 @@ static int efa_check_qp(const struct efa_context *ctx, const struct ibv_qp_init_
 
 static int efa_wq_init(struct efa_wq *wq, uint32_t count, uint32_t entries, bool locked)
 {
-	uint32_t i;
-	int err;
+	struct efa_slots *slots = &wq->slots;
 
-	err = efa_lock_init(&wq->lock, locked);
-	if (err)
-		return err;
-	wq->count = count;
-	wq->num_free = count;
-	wq->slot_mask = efa_pow2up(count) - 1;
+	slots->count = count;
+	slots->mask = efa_pow2up(count) - 1;
+	slots->free = calloc(slots->mask + 1, sizeof(*slots->free));
 	wq->ring_mask = entries - 1;
-	wq->wr_id = calloc(count ?: 1, sizeof(*wq->wr_id));
-	wq->free = calloc(count ?: 1, sizeof(*wq->free));
-	if (!wq->wr_id || !wq->free)
+	wq->wr_id = calloc(slots->mask + 1, sizeof(*wq->wr_id));
+	if (!wq->wr_id || !slots->free)
 		return ENOMEM;
-	for (i = 0; i < count; i++)
-		wq->free[i] = count - 1 - i;
-	return 0;
+	return efa_lock_init(&wq->lock, locked);
 }
 
 static void efa_wq_free(struct efa_context *ctx, struct efa_wq *wq)
 {
 	if (wq->db_page)
 		munmap(wq->db_page, ctx->page_size);
-	free(wq->free);
+	free(wq->slots.free);
 	free(wq->wr_id);
 	efa_lock_destroy(&wq->lock);
 }
 
-static void efa_wq_reset(struct efa_wq *wq)
+static void efa_wq_reset(struct efa_wq *wq, uint8_t use)
 {
-	uint16_t i;
-
 	efa_lock(&wq->lock);
 	wq->pc = 0;
-	wq->num_free = wq->count;
-	for (i = 0; i < wq->count; i++)
-		wq->free[i] = wq->count - 1 - i;
+	efa_slots_reset(&wq->slots, use);
 	efa_unlock(&wq->lock);
 }
 
@@ -142,7 +130,7 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 	sq->max_inline_rdma = inline_write ? cap->max_inline_data : 0;
 	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
 	sq->max_batch = efa_max_batch(ctx->max_tx_batch, sq->wqe_size, ctx->min_sq_wr, wqes);
-	sq->signal_all = attr->sq_sig_all;
+	sq->implied = attr->sq_sig_all ? IBV_SEND_SIGNALED : 0;
 	sq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
 	sq->wq.max_sge = cap->max_send_sge;
 	sq->staged = calloc(wqes, sq->wqe_size);
@@ -193,7 +181,7 @@ static int efa_qp_map(struct efa_context *ctx, struct efa_qp *qp,
 		      const struct efa_abi_create_qp_resp *resp)
 {
 	struct efa_sq *sq = &qp->sq;
-	size_t llq = (size_t)sq->wqe_size * sq->wq.count;
+	size_t llq = (size_t)sq->wqe_size * sq->wq.slots.count;
 	int err;
 
 	sq->llq_size = align(llq + resp->llq_desc_offset, ctx->page_size);
@@ -218,7 +206,7 @@ static int efa_ask_for_qp(struct efa_context *ctx, struct efa_qp *qp,
 			  struct efa_create_qp_resp *resp)
 {
 	struct efa_create_qp_cmd cmd = {
-		.efa.sq_ring_size = qp->sq.wqe_size * qp->sq.wq.count,
+		.efa.sq_ring_size = qp->sq.wqe_size * qp->sq.wq.slots.count,
 		.efa.rq_ring_size = qp->rq.ring_size,
 		.efa.driver_qp_type = EFA_ABI_DRIVER_QP_SRD,
 	};
@@ -234,37 +222,57 @@ static int efa_ask_for_qp(struct efa_context *ctx, struct efa_qp *qp,
 				    &resp->ibv_resp, sizeof(*resp));
 }
 
+/* Nobody polls where completions of @qp come. */
+static void efa_lock_cqs(struct efa_qp *qp)
+{
+	struct efa_cq *send = to_ecq(qp->vqp.qp.send_cq);
+	struct efa_cq *recv = to_ecq(qp->vqp.qp.recv_cq);
+
+	efa_lock(send < recv ? &send->lock : &recv->lock);
+	if (send != recv)
+		efa_lock(send < recv ? &recv->lock : &send->lock);
+}
+
+static void efa_unlock_cqs(struct efa_qp *qp)
+{
+	efa_unlock(&to_ecq(qp->vqp.qp.send_cq)->lock);
+	if (qp->vqp.qp.send_cq != qp->vqp.qp.recv_cq)
+		efa_unlock(&to_ecq(qp->vqp.qp.recv_cq)->lock);
+}
+
+/* The device has forgotten everything that was posted. */
+static void efa_qp_reset(struct efa_qp *qp)
+{
+	if (efa_watches())
+		efa_watch_forget(qp);
+	efa_lock_cqs(qp);
+	efa_wq_reset(&qp->sq.wq, qp->use);
+	efa_wq_reset(&qp->rq.wq, qp->use);
+	efa_unlock_cqs(qp);
+}
+
 /* Completions find it from now on. */
 static void efa_qp_enter(struct efa_context *ctx, struct efa_qp *qp)
 {
 	uint32_t at = qp->vqp.qp.qp_num & ctx->qp_mask;
-	uint8_t use;
 
 	pthread_spin_lock(&ctx->qp_lock);
-	use = ctx->qp_uses[at]++;
-	qp->sq.wq.generation = efa_generation(qp->sq.wq.slot_mask, use);
-	qp->rq.wq.generation = efa_generation(qp->rq.wq.slot_mask, use);
+	qp->use = ctx->qp_uses[at]++;
+	efa_qp_reset(qp);
 	ctx->qps[at] = qp;
 	pthread_spin_unlock(&ctx->qp_lock);
 }
 
-/* ... and no more, nor is anybody at it who polls. */
+/* ... and no more. */
 static void efa_qp_leave(struct efa_context *ctx, struct efa_qp *qp)
 {
-	struct efa_cq *send = to_ecq(qp->vqp.qp.send_cq);
-	struct efa_cq *recv = to_ecq(qp->vqp.qp.recv_cq);
-	struct efa_cq *first = send < recv ? send : recv;
-	struct efa_cq *second = send < recv ? recv : send;
-
-	efa_lock(&first->lock);
-	if (first != second)
-		efa_lock(&second->lock);
+	efa_lock_cqs(qp);
 	pthread_spin_lock(&ctx->qp_lock);
 	ctx->qps[qp->vqp.qp.qp_num & ctx->qp_mask] = NULL;
 	pthread_spin_unlock(&ctx->qp_lock);
-	if (first != second)
-		efa_unlock(&second->lock);
-	efa_unlock(&first->lock);
+	efa_unlock_cqs(qp);
+	if (efa_watches())
+		efa_watch_forget(qp);
 }
 
 static struct efa_qp *efa_qp_alloc(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
@@ -361,13 +369,8 @@ int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask)
 	if (err || !(mask & IBV_QP_STATE))
 		return err;
 	ibvqp->state = attr->qp_state;
-	/* the device has forgotten everything that was posted */
-	if (attr->qp_state == IBV_QPS_RESET) {
-		if (efa_watches())
-			efa_watch_forget(qp);
-		efa_wq_reset(&qp->sq.wq);
-		efa_wq_reset(&qp->rq.wq);
-	}
+	if (attr->qp_state == IBV_QPS_RESET)
+		efa_qp_reset(qp);
 	return 0;
 }
 
@@ -397,8 +400,6 @@ int efa_destroy_qp(struct ibv_qp *ibvqp)
 	if (err)
 		return err;
 	efa_qp_leave(qp->ctx, qp);
-	if (efa_watches())
-		efa_watch_forget(qp);
 	efa_qp_free(qp);
 	return 0;
 }

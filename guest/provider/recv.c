@@ -10,74 +10,66 @@
 #include <util/udma_barrier.h>
 #include "efa.h"
 
-static int efa_check_recv(const struct efa_qp *qp, const struct ibv_recv_wr *wr)
+static inline int efa_check_recv(const struct efa_qp *qp, const struct ibv_recv_wr *wr)
 {
 	const struct efa_wq *wq = &qp->rq.wq;
 
-	if (unlikely(wr->num_sge > wq->max_sge || wr->num_sge < 1))
+	if (unlikely(wr->num_sge - 1u >= wq->max_sge))
 		return efa_why(qp, EINVAL, "%d SGEs, the queue takes 1 to %u",
 			       wr->num_sge, wq->max_sge);
-	if (unlikely(!wq->num_free))
-		return efa_why(qp, ENOMEM, "the queue has its %u requests", wq->count);
+	if (unlikely(!efa_slots_left(&wq->slots)))
+		return efa_why(qp, ENOMEM, "the queue has its %u requests", wq->slots.count);
 	return 0;
 }
 
-static void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
+static inline void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
 {
-	struct efa_wq *wq = &rq->wq;
-	uint16_t slot = wq->free[--wq->num_free];
-	int i;
+	const struct ibv_sge *sge = wr->sg_list, *last = sge + wr->num_sge - 1;
+	uint16_t id = efa_slots_take(&rq->wq.slots);
+	uint32_t ctrl = EFA_IO_RX_FIRST, pc = rq->wq.pc;
+	struct efa_io_rx_desc *desc;
 
-	wq->wr_id[slot] = wr->wr_id;
-	for (i = 0; i < wr->num_sge; i++) {
-		const struct ibv_sge *sge = &wr->sg_list[i];
-		uint32_t length = min_t(uint32_t, sge->length, UINT16_MAX);
-		uint32_t ctrl = sge->lkey & EFA_IO_LKEY_MASK;
-
-		if (!i)
-			ctrl |= EFA_IO_RX_FIRST;
-		if (i == wr->num_sge - 1)
+	rq->wq.wr_id[efa_slot(&rq->wq.slots, id)] = wr->wr_id;
+	do {
+		desc = &rq->ring[pc++ & rq->wq.ring_mask];
+		if (sge == last)
 			ctrl |= EFA_IO_RX_LAST;
-		rq->ring[wq->pc++ & wq->ring_mask] = (struct efa_io_rx_desc) {
-			.buf_addr_lo = htole32((uint32_t)sge->addr),
-			.buf_addr_hi = htole32((uint32_t)(sge->addr >> 32)),
-			.req_id = htole16(i ? 0 : slot | wq->generation),
-			.length = htole16(length),
-			.lkey_ctrl = htole32(ctrl),
-		};
-	}
+		desc->buf_addr = htole64(sge->addr);
+		desc->req_id = htole16(id);
+		desc->length = htole16(min_t(uint32_t, sge->length, UINT16_MAX));
+		desc->lkey_ctrl = htole32((sge->lkey & EFA_IO_LKEY_MASK) | ctrl);
+		ctrl = 0;
+	} while (sge++ != last);
+	rq->wq.pc = pc;
 }
 
 int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
 	struct efa_wq *wq = &qp->rq.wq;
-	uint16_t pc;
+	struct ibv_recv_wr *at = wr;
 	int err = 0;
 
 	efa_lock(&wq->lock);
-	pc = wq->pc;
 	if (unlikely(ibvqp->state == IBV_QPS_RESET || ibvqp->state == IBV_QPS_ERR))
 		err = efa_why(qp, EINVAL, "the QP is in state %s",
 			      ibvqp->state == IBV_QPS_ERR ? "ERR" : "RESET");
-	for (; !err && wr; wr = wr->next) {
-		err = efa_check_recv(qp, wr);
+	for (; !err && at; at = at->next) {
+		err = efa_check_recv(qp, at);
 		if (unlikely(err))
 			break;
-		efa_put_recv(&qp->rq, wr);
-		if (efa_watches())
-			efa_watch_recv(qp, wr, wq->free[wq->num_free] | wq->generation);
+		efa_put_recv(&qp->rq, at);
 	}
 	if (unlikely(err)) {
-		*bad = wr;
-		efa_refused(qp, "ibv_post_recv", &wr->wr_id);
+		*bad = at;
+		efa_refused(qp, "ibv_post_recv", &at->wr_id);
 	}
-	if (likely(wq->pc != pc)) {
+	if (likely(at != wr)) {
 		if (efa_watches())
-			efa_watch_db(qp, false, pc, wq->pc);
+			efa_watch_recv(qp, wr, at);
 		/* The descriptors are in memory before the device looks. */
 		udma_to_device_barrier();
-		mmio_write32(wq->db, wq->pc);
+		mmio_write32(wq->db, (uint16_t)wq->pc);
 	}
 	efa_unlock(&wq->lock);
 	return err;

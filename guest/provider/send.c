@@ -12,104 +12,103 @@
 #include <util/mmio.h>
 #include <util/udma_barrier.h>
 #include "efa.h"
-#include "ring.h"
 
 /* ---- to the device ---- */
 
-/*
- * Copy what is staged into the send queue, and announce it: no more at a time
- * than the device takes.
- */
-static void efa_submit(struct efa_qp *qp)
+/* Copy @num of what is staged into the send queue, and announce it. */
+static inline ALWAYS_INLINE void efa_submit_batch(struct efa_qp *qp, const char *call,
+						  const uint8_t *from, uint32_t num)
 {
 	struct efa_sq *sq = &qp->sq;
-	const uint8_t *from = sq->staged;
-	struct efa_wq *wq = &sq->wq;
-	uint16_t left = sq->num_staged;
+	uint32_t pc = sq->wq.pc;
 
-	while (left) {
-		uint16_t batch = min_t(uint16_t, left, sq->max_batch);
+	if (efa_watches())
+		efa_watch_send(qp, call, from, num);
+	/* Write-combining stores keep behind those to memory before. */
+	mmio_wc_start();
+	do {
+		mmio_memcpy_x64(sq->llq + (size_t)sq->wqe_size * (pc++ & sq->wq.ring_mask), from,
+				sq->wqe_size);
+		from += sq->wqe_size;
+	} while (--num);
+	sq->wq.pc = pc;
+	/* All of the WQEs reach the device before their doorbell. */
+	mmio_flush_writes();
+	mmio_write32(sq->wq.db, (uint16_t)pc);
+}
 
-		if (efa_watches())
-			efa_watch_db(qp, true, wq->pc, wq->pc + batch);
-		/* Write-combining stores keep behind those to memory before. */
-		mmio_wc_start();
-		for (left -= batch; batch; batch--) {
-			mmio_memcpy_x64(sq->llq + (size_t)sq->wqe_size *
-					(wq->pc & wq->ring_mask), from, sq->wqe_size);
-			from += sq->wqe_size;
-			wq->pc++;
-		}
-		/* All of the WQEs reach the device before their doorbell. */
-		mmio_flush_writes();
-		mmio_write32(wq->db, wq->pc);
+/* No more at a time than the device takes. */
+static void efa_submit_batches(struct efa_qp *qp, const char *call)
+{
+	uint32_t num, done, all = qp->sq.num_staged;
+
+	for (done = 0; done < all; done += num) {
+		num = min_t(uint32_t, all - done, qp->sq.max_batch);
+		efa_submit_batch(qp, call, qp->sq.staged + (size_t)qp->sq.wqe_size * done, num);
 	}
+}
+
+static inline ALWAYS_INLINE void efa_submit(struct efa_qp *qp, const char *call)
+{
+	struct efa_sq *sq = &qp->sq;
+
+	if (unlikely(sq->num_staged - 1 >= sq->max_batch))
+		efa_submit_batches(qp, call);
+	else
+		efa_submit_batch(qp, call, sq->staged, sq->num_staged);
 	sq->num_staged = 0;
 }
 
 /* Nothing of it has happened. */
 static void efa_drop_staged(struct efa_sq *sq)
 {
-	struct efa_wq *wq = &sq->wq;
-
-	/* the slots are where they were taken from, in reverse */
-	wq->num_free += sq->num_staged;
+	efa_slots_untake(&sq->wq.slots, sq->num_staged);
 	sq->num_staged = 0;
 }
 
 /* ---- one WQE ---- */
 
-static int efa_check_send(const struct efa_qp *qp, unsigned int flags)
+static inline int efa_check_send(const struct efa_qp *qp, unsigned int flags)
 {
-	if (unlikely(flags & ~(IBV_SEND_SIGNALED | IBV_SEND_INLINE)))
-		return efa_why(qp, EINVAL, "send flags 0x%x: EFA has SIGNALED and INLINE", flags);
-	if (unlikely(!(flags & IBV_SEND_SIGNALED) && !qp->sq.signal_all))
-		return efa_why(qp, EINVAL, "without IBV_SEND_SIGNALED: EFA completes all");
-	if (unlikely(!qp->sq.wq.num_free))
-		return efa_why(qp, ENOMEM, "the queue has its %u requests", qp->sq.wq.count);
+	/* there is nothing to choose but INLINE */
+	if (unlikely(((flags | qp->sq.implied) & ~IBV_SEND_INLINE) != IBV_SEND_SIGNALED))
+		return efa_why(qp, EINVAL, "send flags 0x%x: EFA wants SIGNALED, has INLINE, and "
+			       "no others", flags);
+	if (unlikely(!efa_slots_left(&qp->sq.wq.slots)))
+		return efa_why(qp, ENOMEM, "the queue has its %u requests", qp->sq.wq.slots.count);
 	return 0;
 }
 
-static void efa_set_id(struct efa_sq *sq, struct efa_io_tx_meta_desc *meta, uint64_t wr_id)
+static inline void efa_set_id(struct efa_sq *sq, struct efa_io_tx_meta_desc *meta, uint64_t wr_id)
 {
-	struct efa_wq *wq = &sq->wq;
-	uint16_t slot;
+	uint16_t id = efa_slots_take(&sq->wq.slots);
 
 	if (sq->wide_ids) {
-		wq->num_free--;
-		meta->req_id = htole16((uint16_t)wr_id);
+		id = (uint16_t)wr_id;
 		meta->req_id_ex[0] = htole16((uint16_t)(wr_id >> 16));
 		meta->req_id_ex[1] = htole16((uint16_t)(wr_id >> 32));
 		meta->req_id_ex[2] = htole16((uint16_t)(wr_id >> 48));
-		return;
+	} else {
+		sq->wq.wr_id[efa_slot(&sq->wq.slots, id)] = wr_id;
 	}
-	slot = wq->free[--wq->num_free];
-	wq->wr_id[slot] = wr_id;
-	meta->req_id = htole16(slot | wq->generation);
+	meta->req_id = htole16(id);
 }
 
-/* The next WQE, zero but for what all have; NULL and the error in @sq. */
-static struct efa_io_tx_wqe *efa_stage(struct efa_qp *qp, uint64_t wr_id,
-				       unsigned int flags, enum efa_io_op op)
+/* The next WQE of a batch, zero but for what all have. */
+static inline ALWAYS_INLINE struct efa_io_tx_wqe *efa_stage(struct efa_sq *sq, uint64_t wr_id,
+							    enum efa_io_op op)
 {
-	struct efa_sq *sq = &qp->sq;
-	struct efa_io_tx_wqe *wqe;
-	uint16_t at = sq->wq.pc + sq->num_staged;
+	uint32_t staged = sq->num_staged, at = sq->wq.pc + staged;
+	struct efa_io_tx_wqe *wqe = (void *)(sq->staged + (size_t)sq->wqe_size * staged);
 
-	if (likely(!sq->err))
-		sq->err = efa_check_send(qp, flags);
-	if (unlikely(sq->err)) {
-		sq->cur = NULL;
-		return NULL;
-	}
-	wqe = (struct efa_io_tx_wqe *)(sq->staged + (size_t)sq->wqe_size *
-				       sq->num_staged++);
-	memset(wqe, 0, sq->wqe_size);
+	sq->num_staged = staged + 1;
+	memset(wqe, 0, EFA_WQE_SIZE);
+	if (sq->wqe_size != EFA_WQE_SIZE)
+		memset((uint8_t *)wqe + EFA_WQE_SIZE, 0, EFA_WQE_SIZE_WIDE - EFA_WQE_SIZE);
 	efa_set_id(sq, &wqe->meta, wr_id);
 	wqe->meta.ctrl1 = EFA_IO_TX_META_DESC | op;
 	wqe->meta.ctrl2 = EFA_IO_TX_FIRST | EFA_IO_TX_LAST | EFA_IO_TX_COMP_REQ |
-			  (efa_odd_round(at, sq->wq.ring_mask) ? EFA_IO_TX_PHASE : 0);
-	sq->cur = wqe;
+			  efa_odd_round(at, sq->wq.ring_mask) * EFA_IO_TX_PHASE;
 	return wqe;
 }
 
@@ -135,8 +134,7 @@ static void efa_set_dest(struct efa_io_tx_wqe *wqe, const struct ibv_ah *ah,
 static void efa_set_remote(struct efa_io_tx_wqe *wqe, uint32_t rkey, uint64_t addr)
 {
 	wqe->rdma.remote_mem.rkey = htole32(rkey);
-	wqe->rdma.remote_mem.buf_addr_lo = htole32((uint32_t)addr);
-	wqe->rdma.remote_mem.buf_addr_hi = htole32((uint32_t)(addr >> 32));
+	wqe->rdma.remote_mem.buf_addr = htole64(addr);
 }
 
 static void efa_set_buf(struct efa_io_tx_buf_desc *buf, uint32_t lkey,
@@ -144,59 +142,51 @@ static void efa_set_buf(struct efa_io_tx_buf_desc *buf, uint32_t lkey,
 {
 	buf->length = htole32(length);
 	buf->lkey = htole32(lkey & EFA_IO_LKEY_MASK);
-	buf->buf_addr_lo = htole32((uint32_t)addr);
-	buf->buf_addr_hi = htole32((uint32_t)(addr >> 32));
+	buf->buf_addr = htole64(addr);
 }
 
-static void efa_set_sges(struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
-			 size_t num, const struct ibv_sge *sge)
+static inline ALWAYS_INLINE int efa_set_sges(const struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
+					     enum efa_io_op op, size_t num,
+					     const struct ibv_sge *sge)
 {
-	struct efa_sq *sq = &qp->sq;
-	bool send = efa_op(wqe) == EFA_IO_SEND;
-	size_t max = send ? sq->wq.max_sge : sq->max_rdma_sge, i;
-	uint32_t total = 0;
+	size_t max = op == EFA_IO_SEND ? qp->sq.wq.max_sge : qp->sq.max_rdma_sge, i;
 
-	if (unlikely(num > max)) {
-		sq->err = efa_why(qp, EINVAL, "%zu SGEs, the queue takes %zu", num, max);
-		return;
-	}
+	if (unlikely(num > max))
+		return efa_why(qp, EINVAL, "%zu SGEs, the queue takes %zu", num, max);
 	wqe->meta.length = htole16(num);
-	for (i = 0; i < num; i++) {
-		efa_set_buf(send ? &wqe->sgl[i] : &wqe->rdma.local_mem,
-			    sge[i].lkey, sge[i].addr, sge[i].length);
-		total += sge[i].length;
+	if (op == EFA_IO_SEND) {
+		for (i = 0; i < num; i++)
+			efa_set_buf(&wqe->sgl[i], sge[i].lkey, sge[i].addr, sge[i].length);
+	} else if (num) {
+		efa_set_buf(&wqe->rdma.local_mem, sge->lkey, sge->addr, sge->length);
+		wqe->rdma.remote_mem.length = htole32(sge->length);
 	}
-	if (!send)
-		wqe->rdma.remote_mem.length = htole32(total);
+	return 0;
 }
 
-static void efa_set_inline(struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
-			   size_t num, const struct ibv_data_buf *buf)
+static inline ALWAYS_INLINE int efa_set_inline(const struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
+					       enum efa_io_op op, size_t num,
+					       const struct ibv_data_buf *buf)
 {
-	struct efa_sq *sq = &qp->sq;
-	bool send = efa_op(wqe) == EFA_IO_SEND;
-	size_t room = send ? sq->max_inline : sq->max_inline_rdma;
-	uint8_t *to = send ? wqe->inline_data : wqe->rdma.inline_data;
+	uint8_t *to = op == EFA_IO_SEND ? wqe->inline_data : wqe->rdma.inline_data;
+	size_t room = op == EFA_IO_SEND ? qp->sq.max_inline : qp->sq.max_inline_rdma;
 	size_t total = 0, i;
 
 	/* what was read cannot be in the request for it */
-	if (unlikely(efa_op(wqe) == EFA_IO_RDMA_READ || (!send && !room))) {
-		sq->err = efa_why(qp, EINVAL, "inline data, which the queue takes for sends only");
-		return;
-	}
+	if (unlikely(op == EFA_IO_RDMA_READ || (op == EFA_IO_RDMA_WRITE && !room)))
+		return efa_why(qp, EINVAL, "inline data, which the queue takes for sends only");
 	for (i = 0; i < num; i++) {
-		if (unlikely(buf[i].length > room - total)) {
-			sq->err = efa_why(qp, EINVAL, "%zu bytes of inline data, the queue takes "
-					  "%zu", total + buf[i].length, room);
-			return;
-		}
+		if (unlikely(buf[i].length > room - total))
+			return efa_why(qp, EINVAL, "%zu bytes of inline data, the queue takes %zu",
+				       total + buf[i].length, room);
 		memcpy(to + total, buf[i].addr, buf[i].length);
 		total += buf[i].length;
 	}
 	wqe->meta.ctrl1 |= EFA_IO_TX_INLINE_MSG;
 	wqe->meta.length = htole16(total);
-	if (!send)
+	if (op != EFA_IO_SEND)
 		wqe->rdma.remote_mem.length = htole32(total);
+	return 0;
 }
 
 /* ---- ibv_post_send ---- */
@@ -211,49 +201,47 @@ static int efa_check_state(const struct efa_qp *qp)
 		       IBV_QPS_RTS);
 }
 
-static void efa_inline_sges(struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
-			    const struct ibv_send_wr *wr)
+static __attribute__((noinline)) int efa_inline_sges(const struct efa_qp *qp,
+						     struct efa_io_tx_wqe *wqe,
+						     const struct ibv_send_wr *wr)
 {
-	struct ibv_data_buf buf[EFA_IO_TX_MAX_BUFS];
+	struct ibv_data_buf buf[EFA_IO_TX_MAX_BUFS] = {};
 	int i;
 
-	if (wr->num_sge > EFA_IO_TX_MAX_BUFS) {
-		qp->sq.err = efa_why(qp, EINVAL, "%d SGEs inline, %d are possible", wr->num_sge,
-				     EFA_IO_TX_MAX_BUFS);
-		return;
-	}
+	if (wr->num_sge < 0 || wr->num_sge > EFA_IO_TX_MAX_BUFS)
+		return efa_why(qp, EINVAL, "%d SGEs inline, %d are possible", wr->num_sge,
+			       EFA_IO_TX_MAX_BUFS);
 	for (i = 0; i < wr->num_sge; i++) {
 		buf[i].addr = (void *)(uintptr_t)wr->sg_list[i].addr;
 		buf[i].length = wr->sg_list[i].length;
 	}
-	efa_set_inline(qp, wqe, wr->num_sge, buf);
+	return efa_set_inline(qp, wqe, EFA_IO_SEND, wr->num_sge, buf);
 }
 
-static int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
+static inline int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
 {
 	struct efa_sq *sq = &qp->sq;
 	struct efa_io_tx_wqe *wqe;
+	int err;
 
-	if (wr->opcode != IBV_WR_SEND && wr->opcode != IBV_WR_SEND_WITH_IMM)
+	if (unlikely(wr->opcode != IBV_WR_SEND && wr->opcode != IBV_WR_SEND_WITH_IMM))
 		return efa_why(qp, EINVAL, "opcode %d: only ibv_wr_ functions have others than "
 			       "sends on EFA", wr->opcode);
-	sq->err = 0;
-	wqe = efa_stage(qp, wr->wr_id, wr->send_flags, EFA_IO_SEND);
-	if (!wqe)
-		return sq->err;
+	err = efa_check_send(qp, wr->send_flags);
+	if (unlikely(err))
+		return err;
+	wqe = efa_stage(sq, wr->wr_id, EFA_IO_SEND);
 	efa_set_dest(wqe, wr->wr.ud.ah, wr->wr.ud.remote_qpn, wr->wr.ud.remote_qkey);
 	if (wr->opcode == IBV_WR_SEND_WITH_IMM)
 		efa_set_imm(wqe, wr->imm_data);
-	if (wr->send_flags & IBV_SEND_INLINE)
-		efa_inline_sges(qp, wqe, wr);
-	else
-		efa_set_sges(qp, wqe, wr->num_sge, wr->sg_list);
-	if (sq->err) {
+	err = wr->send_flags & IBV_SEND_INLINE ? efa_inline_sges(qp, wqe, wr) :
+	      efa_set_sges(qp, wqe, EFA_IO_SEND, wr->num_sge, wr->sg_list);
+	if (unlikely(err)) {
 		/* only this one has not happened */
-		sq->wq.num_free++;
+		efa_slots_untake(&sq->wq.slots, 1);
 		sq->num_staged--;
 	}
-	return sq->err;
+	return err;
 }
 
 int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
@@ -272,9 +260,7 @@ int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr, struct ibv_send_
 		*bad = wr;
 		efa_refused(qp, "ibv_post_send", &wr->wr_id);
 	}
-	if (efa_watches())
-		efa_watch_send(qp, "ibv_post_send");
-	efa_submit(qp);
+	efa_submit(qp, "ibv_post_send");
 	efa_unlock(&qp->sq.wq.lock);
 	return err;
 }
@@ -298,9 +284,7 @@ static int efa_wr_complete(struct ibv_qp_ex *ex)
 	int err = sq->err;
 
 	if (likely(!err)) {
-		if (efa_watches())
-			efa_watch_send(qp, "ibv_wr_complete");
-		efa_submit(qp);
+		efa_submit(qp, "ibv_wr_complete");
 	} else {
 		efa_refused(qp, "ibv_wr_complete", NULL);
 		efa_drop_staged(sq);
@@ -317,43 +301,53 @@ static void efa_wr_abort(struct ibv_qp_ex *ex)
 	efa_unlock(&sq->wq.lock);
 }
 
+/* NULL: this or an earlier one of the batch is refused. */
+static inline ALWAYS_INLINE struct efa_io_tx_wqe *efa_wr_stage(struct ibv_qp_ex *ex,
+							       enum efa_io_op op)
+{
+	struct efa_qp *qp = to_eqp_ex(ex);
+	struct efa_sq *sq = &qp->sq;
+
+	if (likely(!sq->err))
+		sq->err = efa_check_send(qp, ex->wr_flags);
+	sq->cur = likely(!sq->err) ? efa_stage(sq, ex->wr_id, op) : NULL;
+	return sq->cur;
+}
+
 static void efa_wr_send(struct ibv_qp_ex *ex)
 {
-	efa_stage(to_eqp_ex(ex), ex->wr_id, ex->wr_flags, EFA_IO_SEND);
+	efa_wr_stage(ex, EFA_IO_SEND);
 }
 
 static void efa_wr_send_imm(struct ibv_qp_ex *ex, __be32 imm)
 {
-	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id, ex->wr_flags, EFA_IO_SEND);
+	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_SEND);
 
-	if (wqe)
+	if (likely(wqe))
 		efa_set_imm(wqe, imm);
 }
 
 static void efa_wr_rdma_read(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr)
 {
-	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
-					      ex->wr_flags, EFA_IO_RDMA_READ);
+	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_RDMA_READ);
 
-	if (wqe)
+	if (likely(wqe))
 		efa_set_remote(wqe, rkey, addr);
 }
 
 static void efa_wr_rdma_write(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr)
 {
-	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
-					      ex->wr_flags, EFA_IO_RDMA_WRITE);
+	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_RDMA_WRITE);
 
-	if (wqe)
+	if (likely(wqe))
 		efa_set_remote(wqe, rkey, addr);
 }
 
 static void efa_wr_rdma_write_imm(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr, __be32 imm)
 {
-	struct efa_io_tx_wqe *wqe = efa_stage(to_eqp_ex(ex), ex->wr_id,
-					      ex->wr_flags, EFA_IO_RDMA_WRITE);
+	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_RDMA_WRITE);
 
-	if (wqe) {
+	if (likely(wqe)) {
 		efa_set_remote(wqe, rkey, addr);
 		efa_set_imm(wqe, imm);
 	}
@@ -367,41 +361,45 @@ static void efa_wr_set_ud_addr(struct ibv_qp_ex *ex, struct ibv_ah *ah, uint32_t
 		efa_set_dest(sq->cur, ah, qpn, qkey);
 }
 
+static inline void efa_wr_sges(struct ibv_qp_ex *ex, size_t num, const struct ibv_sge *sge)
+{
+	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+
+	if (likely(sq->cur))
+		sq->err |= efa_set_sges(to_eqp_ex(ex), sq->cur, efa_op(sq->cur), num, sge);
+}
+
 static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr, uint32_t length)
 {
-	const struct ibv_sge sge = {
-		.addr = addr, .length = length, .lkey = lkey,
-	};
-	struct efa_qp *qp = to_eqp_ex(ex);
+	const struct ibv_sge sge = { .addr = addr, .length = length, .lkey = lkey };
 
-	if (likely(qp->sq.cur))
-		efa_set_sges(qp, qp->sq.cur, 1, &sge);
+	efa_wr_sges(ex, 1, &sge);
 }
 
 static void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num, const struct ibv_sge *sge)
 {
-	struct efa_qp *qp = to_eqp_ex(ex);
+	efa_wr_sges(ex, num, sge);
+}
 
-	if (likely(qp->sq.cur))
-		efa_set_sges(qp, qp->sq.cur, num, sge);
+static inline void efa_wr_inline(struct ibv_qp_ex *ex, size_t num, const struct ibv_data_buf *buf)
+{
+	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+
+	if (likely(sq->cur))
+		sq->err |= efa_set_inline(to_eqp_ex(ex), sq->cur, efa_op(sq->cur), num, buf);
 }
 
 static void efa_wr_set_inline_data(struct ibv_qp_ex *ex, void *addr, size_t length)
 {
 	const struct ibv_data_buf buf = { .addr = addr, .length = length };
-	struct efa_qp *qp = to_eqp_ex(ex);
 
-	if (likely(qp->sq.cur))
-		efa_set_inline(qp, qp->sq.cur, 1, &buf);
+	efa_wr_inline(ex, 1, &buf);
 }
 
 static void efa_wr_set_inline_data_list(struct ibv_qp_ex *ex, size_t num,
 					const struct ibv_data_buf *buf)
 {
-	struct efa_qp *qp = to_eqp_ex(ex);
-
-	if (likely(qp->sq.cur))
-		efa_set_inline(qp, qp->sq.cur, num, buf);
+	efa_wr_inline(ex, num, buf);
 }
 
 #if EFA_EFADV >= 7

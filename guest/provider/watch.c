@@ -295,7 +295,7 @@ static struct efa_held *efa_held_new(struct efa_qp *qp, bool recv, uint16_t req_
 	held->qp = qp;
 	held->recv = recv;
 	held->req_id = req_id;
-	held->wr_id = wq->wr_id[req_id & wq->slot_mask];
+	held->wr_id = wq->wr_id[efa_slot(&wq->slots, req_id)];
 	held->num = num;
 	return held;
 }
@@ -320,21 +320,21 @@ static void efa_hold_send(struct efa_qp *qp, const char *call, const struct efa_
 		return;
 	held->written = op == EFA_IO_RDMA_READ;
 	for (i = 0; i < held->num; i++) {
-		held->buf[i].addr = le32toh(sgl[i].buf_addr_lo) |
-				    (uint64_t)le32toh(sgl[i].buf_addr_hi) << 32;
+		held->buf[i].addr = le64toh(sgl[i].buf_addr);
 		held->buf[i].length = le32toh(sgl[i].length);
 		held->buf[i].lkey = le32toh(sgl[i].lkey);
 	}
 	efa_hold(call, held);
 }
 
-void efa_watch_send(struct efa_qp *qp, const char *call)
+void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, uint32_t num)
 {
-	const struct efa_sq *sq = &qp->sq;
-	int i;
+	uint16_t pc = qp->sq.wq.pc;
+	uint32_t i;
 
-	for (i = 0; i < sq->num_staged; i++) {
-		const struct efa_io_tx_wqe *wqe = (void *)(sq->staged + i * sq->wqe_size);
+	efa_trace("efa_sq_doorbell QP 0x%x: %u -> %u", qp->vqp.qp.qp_num, pc, (uint16_t)(pc + num));
+	for (i = 0; i < num; i++) {
+		const struct efa_io_tx_wqe *wqe = (void *)(wqes + i * qp->sq.wqe_size);
 
 		efa_trace("efa_send_wqe QP 0x%x request 0x%x ctrl 0x%02x%02x AH %u to QP 0x%x",
 			  qp->vqp.qp.qp_num, le16toh(wqe->meta.req_id), wqe->meta.ctrl1,
@@ -344,14 +344,11 @@ void efa_watch_send(struct efa_qp *qp, const char *call)
 	}
 }
 
-void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id)
+static void efa_hold_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id)
 {
-	struct efa_held *held;
+	struct efa_held *held = efa_held_new(qp, true, req_id, wr->num_sge);
 	int i;
 
-	efa_trace("efa_recv_wqe QP 0x%x request 0x%x, %d buffers", qp->vqp.qp.qp_num, req_id,
-		  wr->num_sge);
-	held = efa_watched & EFA_STRICT ? efa_held_new(qp, true, req_id, wr->num_sge) : NULL;
 	if (!held)
 		return;
 	held->written = true;
@@ -362,6 +359,24 @@ void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t re
 			.lkey = wr->sg_list[i].lkey & EFA_IO_LKEY_MASK,
 		};
 	efa_hold("ibv_post_recv", held);
+}
+
+void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, const struct ibv_recv_wr *end)
+{
+	const struct ibv_recv_wr *one;
+	uint16_t at = qp->rq.wq.pc, req_id;
+
+	for (one = wr; one != end; one = one->next)
+		at -= one->num_sge;
+	efa_trace("efa_rq_doorbell QP 0x%x: %u -> %u", qp->vqp.qp.qp_num, at, qp->rq.wq.pc);
+	for (one = wr; one != end; one = one->next) {
+		req_id = le16toh(qp->rq.ring[at & qp->rq.wq.ring_mask].req_id);
+		at += one->num_sge;
+		efa_trace("efa_recv_wqe QP 0x%x request 0x%x, %d buffers", qp->vqp.qp.qp_num,
+			  req_id, one->num_sge);
+		if (efa_watched & EFA_STRICT)
+			efa_hold_recv(qp, one, req_id);
+	}
 }
 
 /* A request is completed: are its buffers as they were? */
@@ -397,12 +412,6 @@ void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd)
 			break;
 		}
 	pthread_mutex_unlock(&efa_watch_mutex);
-}
-
-void efa_watch_db(struct efa_qp *qp, bool send, uint16_t from, uint16_t to)
-{
-	efa_trace("efa_%cq_doorbell QP 0x%x: %u -> %u", send ? 's' : 'r', qp->vqp.qp.qp_num, from,
-		  to);
 }
 
 void efa_watch_cq_db(struct efa_cq *cq, bool arm)

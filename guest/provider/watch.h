@@ -37,12 +37,11 @@ void efa_watch_init(void);
 void efa_watch_mr(struct efa_mr *mr);
 void efa_watch_mr_end(struct efa_mr *mr);
 
-/* What is staged; @call is the function of libibverbs. */
-void efa_watch_send(struct efa_qp *qp, const char *call);
-void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id);
+/* Before the doorbell: WQEs, by @call of libibverbs; what is in the ring, up to but not @end. */
+void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, uint32_t num);
+void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr,
+		    const struct ibv_recv_wr *end);
 void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd);
-/* Doorbells: the producer of a queue of @qp, the consumer of @cq. */
-void efa_watch_db(struct efa_qp *qp, bool send, uint16_t from, uint16_t to);
 void efa_watch_cq_db(struct efa_cq *cq, bool arm);
 /* Nothing that was posted to @qp will complete. */
 void efa_watch_forget(struct efa_qp *qp);

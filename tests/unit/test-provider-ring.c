@@ -63,21 +63,170 @@ static void test_batch(void)
     }
 }
 
-/* It lies above the slot, and is another one for the next QP. */
-static void test_generation(void)
+#define SLOTS_MAX 64
+
+typedef struct Slots {
+    struct efa_slots s;
+    uint16_t free[SLOTS_MAX];
+    bool out[SLOTS_MAX];
+    uint32_t num_out;
+} Slots;
+
+static void slots_init(Slots *t, uint32_t count, uint8_t use)
 {
-    unsigned bits, use;
+    *t = (Slots) {
+        .s = { .free = t->free, .count = count, .mask = efa_pow2up(count) - 1 },
+    };
+    efa_slots_reset(&t->s, use);
+}
 
-    for (bits = 0; bits <= 15; bits++) {
-        uint16_t mask = (1u << bits) - 1;
+static void slots_take(Slots *t)
+{
+    uint32_t slot = efa_slot(&t->s, efa_slots_take(&t->s));
 
-        for (use = 0; use < 256; use++) {
-            uint16_t one = efa_generation(mask, use);
+    g_assert_cmpuint(slot, <, t->s.count);
+    g_assert_false(t->out[slot]);
+    t->out[slot] = true;
+    t->num_out++;
+}
 
-            g_assert_cmphex(one & mask, ==, 0);
-            g_assert_cmphex(one, !=, efa_generation(mask, use + 1));
+static void slots_give(Slots *t, uint32_t slot)
+{
+    g_assert_true(efa_slots_give(&t->s, slot + t->s.generation));
+    t->out[slot] = false;
+    t->num_out--;
+}
+
+/* Each is out once at a time, in whatever order they come back. */
+static void test_slots_order(void)
+{
+    uint32_t count, i, num, round;
+
+    for (count = 1; count <= SLOTS_MAX; count++) {
+        Slots t;
+
+        slots_init(&t, count, count);
+        for (round = 0; round < 200; round++) {
+            g_assert_cmpuint(efa_slots_left(&t.s), ==, count - t.num_out);
+            num = g_test_rand_int_range(0, count - t.num_out + 1);
+            for (i = 0; i < num; i++) {
+                slots_take(&t);
+            }
+            for (i = 0; i < count; i++) {
+                if (t.out[i] && g_test_rand_bit()) {
+                    slots_give(&t, i);
+                }
+            }
         }
     }
+}
+
+/* What was taken for nothing is there again, whoever gave meanwhile. */
+static void test_slots_untake(void)
+{
+    uint32_t i;
+    Slots t;
+
+    slots_init(&t, 4, 1);
+    for (i = 0; i < 4; i++) {
+        slots_take(&t);
+    }
+    slots_give(&t, 2);
+    slots_give(&t, 0);
+    g_assert_cmpuint(efa_slots_take(&t.s), ==, 2 + t.s.generation);
+    slots_give(&t, 3);
+    efa_slots_untake(&t.s, 1);
+    slots_give(&t, 1);
+    g_assert_cmpuint(efa_slots_left(&t.s), ==, 4);
+    for (i = 0; i < 4; i++) {
+        slots_take(&t);
+    }
+    g_assert_cmpuint(efa_slots_left(&t.s), ==, 0);
+}
+
+/* A device that names what it does not have is not believed. */
+static void test_slots_foreign(void)
+{
+    uint32_t id;
+    Slots t;
+
+    slots_init(&t, 5, 7);
+    for (id = 0; id <= UINT16_MAX; id++) {
+        g_assert_false(efa_slots_give(&t.s, id));
+    }
+    efa_slots_take(&t.s);
+    for (id = 0; id <= UINT16_MAX; id++) {
+        if (efa_slot(&t.s, id) >= 5) {
+            g_assert_false(efa_slots_give(&t.s, id));
+        }
+    }
+    g_assert_true(efa_slots_give(&t.s, 4 + t.s.generation));
+    g_assert_false(efa_slots_give(&t.s, t.s.generation));
+}
+
+/* The next QP of a number knows none of the ids of this one. */
+static void test_slots_generation(void)
+{
+    uint32_t slot, use;
+    Slots one, next;
+
+    for (use = 0; use < 256; use++) {
+        slots_init(&one, SLOTS_MAX, use);
+        slots_init(&next, SLOTS_MAX, use + 1);
+        efa_slots_take(&next.s);
+        for (slot = 0; slot < SLOTS_MAX; slot++) {
+            g_assert_false(efa_slots_give(&next.s,
+                                          slot + one.s.generation));
+        }
+    }
+}
+
+typedef struct Turns {
+    struct efa_slots *s;
+    GAsyncQueue *out;       /* ids + 1 */
+    int *owner;             /* of each slot: how often it is out */
+} Turns;
+
+#define TURNS 200000
+
+static void *giver(void *opaque)
+{
+    Turns *t = opaque;
+    int i;
+
+    for (i = 0; i < TURNS; i++) {
+        uint16_t id = GPOINTER_TO_UINT(g_async_queue_pop(t->out)) - 1;
+
+        g_assert_cmpint(t->owner[efa_slot(t->s, id)]--, ==, 1);
+        g_assert_true(efa_slots_give(t->s, id));
+    }
+    return NULL;
+}
+
+/* One thread posts, another polls: no slot is lost, none is out twice. */
+static void test_slots_threads(void)
+{
+    int owner[SLOTS_MAX] = {}, i;
+    Turns t = { .out = g_async_queue_new(), .owner = owner };
+    GThread *thread;
+    Slots slots;
+
+    slots_init(&slots, 6, 9);
+    t.s = &slots.s;
+    thread = g_thread_new("giver", giver, &t);
+    for (i = 0; i < TURNS; i++) {
+        uint16_t id;
+
+        while (!efa_slots_left(t.s)) {
+            g_thread_yield();
+        }
+        id = efa_slots_take(t.s);
+        g_assert_cmpint(owner[efa_slot(t.s, id)]++, ==, 0);
+        g_async_queue_push(t.out, GUINT_TO_POINTER(id + 1));
+    }
+    g_thread_join(thread);
+    g_assert_cmpuint(efa_slots_left(t.s), ==, 6);
+    g_async_queue_unref(t.out);
 }
 
 int main(int argc, char **argv)
@@ -86,6 +235,10 @@ int main(int argc, char **argv)
     g_test_add_func("/provider-ring/powers", test_powers);
     g_test_add_func("/provider-ring/phase", test_phase);
     g_test_add_func("/provider-ring/batch", test_batch);
-    g_test_add_func("/provider-ring/generation", test_generation);
+    g_test_add_func("/provider-ring/slots/order", test_slots_order);
+    g_test_add_func("/provider-ring/slots/untake", test_slots_untake);
+    g_test_add_func("/provider-ring/slots/foreign", test_slots_foreign);
+    g_test_add_func("/provider-ring/slots/generation", test_slots_generation);
+    g_test_add_func("/provider-ring/slots/threads", test_slots_threads);
     return g_test_run();
 }
