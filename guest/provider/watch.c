@@ -45,6 +45,7 @@ static pthread_mutex_t efa_watch_mutex = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(efa_held_list);
 static LIST_HEAD(efa_mr_list);
 static __thread struct {
+	const char *fmt;
 	char text[128];
 	uint64_t wr_id;
 } efa_reason;
@@ -111,19 +112,24 @@ static bool efa_said_enough(const char *fmt)
 	return said[i].times++ >= EFA_SAY_MAX;
 }
 
+static void efa_line(const char *call, const struct efa_qp *qp, uint64_t wr_id, const char *text)
+{
+	fprintf(stderr, "efa strict: %s, QP 0x%x, wr_id %" PRIu64 ": %s\n", call,
+		qp->vqp.qp.qp_num, wr_id, text);
+}
+
 static void __attribute__((format(printf, 4, 5)))
 efa_say(const char *call, const struct efa_qp *qp, uint64_t wr_id, const char *fmt, ...)
 {
-	char line[256];
+	char text[256];
 	va_list args;
 
 	if (efa_said_enough(fmt))
 		return;
 	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	fprintf(stderr, "efa strict: %s, QP 0x%x, wr_id %" PRIu64 ": %s\n", call,
-		qp->vqp.qp.qp_num, wr_id, line);
+	efa_line(call, qp, wr_id, text);
 }
 
 int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
@@ -134,6 +140,7 @@ int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
 		va_start(args, fmt);
 		vsnprintf(efa_reason.text, sizeof(efa_reason.text), fmt, args);
 		va_end(args);
+		efa_reason.fmt = fmt;
 		efa_reason.wr_id = qp->vqp.qp_ex.wr_id;
 	}
 	return err;
@@ -144,7 +151,8 @@ void efa_refused(const struct efa_qp *qp, const char *call, const uint64_t *wr_i
 	if (!(efa_watched & EFA_STRICT))
 		return;
 	pthread_mutex_lock(&efa_watch_mutex);
-	efa_say(call, qp, wr_id ? *wr_id : efa_reason.wr_id, "refused: %s", efa_reason.text);
+	if (!efa_said_enough(efa_reason.fmt))
+		efa_line(call, qp, wr_id ? *wr_id : efa_reason.wr_id, efa_reason.text);
 	pthread_mutex_unlock(&efa_watch_mutex);
 }
 

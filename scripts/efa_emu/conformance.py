@@ -95,11 +95,12 @@ class Verdict(NamedTuple):
 
 # ---- running and judging ----
 
-def run(cluster, index, generation, *names, limit=LIMIT_SECONDS):
+def run(cluster, index, generation, *names, limit=LIMIT_SECONDS, environment=()):
     """Run the tests of these names, or all, on a node's EFA device of this generation: {test: Verdict}."""
     cluster.put(index, PROGRAM, "/tmp/rdma-core.py")
     device = cluster.exec(index, FIND_DEVICE % generation).stdout.split()[0]
-    said = cluster.exec(index, ["python3", "-B", "/tmp/rdma-core.py", device, *names], timeout=limit).stdout
+    said = cluster.exec(index, ["env", *environment, "python3", "-B", "/tmp/rdma-core.py", device, *names],
+                        timeout=limit).stdout
     return {test: judge(test, outcome, reason, generation) for test, (outcome, reason) in json.loads(said).items()}
 
 

@@ -4,10 +4,11 @@
 from efa_emu import conformance
 
 
-def run(env, *modules, generation=2, limit=conformance.LIMIT_SECONDS, on=None):
+def run(env, *modules, generation=2, limit=conformance.LIMIT_SECONDS, on=None,
+        environment=()):
     """Run the tests of these modules, or all, on node 0's device of a generation; none may fail. Return the verdicts."""
     names = [f"tests.{module}" for module in modules]
-    verdicts = conformance.run(on or env.cluster, 0, generation, *names, limit=limit)
+    verdicts = conformance.run(on or env.cluster, 0, generation, *names, limit=limit, environment=environment)
     bad = conformance.failures(verdicts)
     env.say("\n".join(f"{test}: {why}" for test, why in bad.items()))
     assert verdicts and not bad, bad

@@ -15,6 +15,25 @@ CLUSTER = {"n": 2, "provider": "efa-emu", "generation": 3}
 TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), Test("ib_send_bw", "SRD", 8, 2000),
          Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
          Test("ib_write_bw", "SRD", 65536, 500, ("--write_with_imm",)), Test("ib_read_bw", "SRD", 65536, 500))
+MISUSE = Path(__file__).with_name("misuse.py")
+EXPLAINED = {
+    "nothing": [],
+    "long_inline": [("ibv_post_send", 11, "33 bytes of inline data, the queue takes 32"),
+                    ("ibv_wr_complete", 12, "40 bytes of inline data, the queue takes 32")],
+    "wrong_state": [("ibv_post_send", 21, "the QP is in state 0"), ("ibv_post_recv", 22, "state RESET")],
+    "unsignalled": [("ibv_post_send", 31, "SIGNALED")],
+    "too_many": [("ibv_post_recv", 41, "the queue has its 16 requests")],
+    "wrong_key": [("ibv_post_recv", 51, "no memory region's"), ("ibv_post_recv", 52, "of another PD"),
+                  ("ibv_post_recv", 53, "257 bytes are not in the region"),
+                  ("ibv_post_recv", 54, "without IBV_ACCESS_LOCAL_WRITE")],
+    "used_twice": [("ibv_post_recv", 62, "still in use: wr_id 61 of QP")],
+    "written_early": [("ibv_poll_cq", 71, "written to before the request was completed")],
+    "small_cq": [("ibv_post_recv", 85, "the CQ may overrun: it takes 4 completions")],
+    "no_grh": [("ibv_post_recv", 91, "32 bytes are too few for a datagram")],
+    "early_dereg": [("ibv_dereg_mr", 101, "the request is not completed")],
+    "end": [],
+}
+TRACED = ("efa_send_wqe", "efa_sq_doorbell", "efa_rq_doorbell", "efa_cqe")
 SHOW = "ibv_devinfo -v | grep -v guid; ibv_devinfo -l"
 
 
@@ -104,3 +123,40 @@ def test_sid(env):
     cluster = env.up("sid", **{**CLUSTER, "suite": "sid"})
     rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_qpex", generation=3, on=cluster)
     env.say(str(perftest.run(cluster, TESTS[3], limit=60)))
+
+
+def test_strict(env):
+    """EFA_EMU_STRICT explains misuse in a line that names the call and the request, and is silent otherwise."""
+    env.cluster.put(0, MISUSE, f"/tmp/{MISUSE.name}")
+    said = env.exec(0, f"EFA_EMU_STRICT=1 python3 /tmp/{MISUSE.name}").stderr
+    env.say(said)
+    cases = {part.splitlines()[0]: part.splitlines()[1:] for part in said.split("== ")[1:]}
+    assert set(cases) == set(EXPLAINED), cases
+    for name, lines in cases.items():
+        assert len(lines) == len(EXPLAINED[name]), (name, lines)
+        for line, (call, wr_id, text) in zip(lines, EXPLAINED[name]):
+            assert re.fullmatch(rf"efa strict: {call}, QP 0x[0-9a-f]+, wr_id {wr_id}: .*{text}.*", line), (name, line)
+    assert "strict" not in env.exec(0, f"python3 /tmp/{MISUSE.name}").stderr
+
+
+def test_strict_conformance(env):
+    """rdma-core's tests end the same way while every request is looked at."""
+    _conformance(env, environment=("EFA_EMU_STRICT=1",))
+
+
+def test_trace(env):
+    """EFA_EMU_TRACE has WQEs, doorbells and completions as the device's trace events have them in QEMU's log."""
+    cluster = env.up("trace", **{**CLUSTER, "n": 1, "trace": TRACED})
+    cluster.put(0, MISUSE, f"/tmp/{MISUSE.name}")
+    env.exec(0, f"EFA_EMU_TRACE=/tmp/trace python3 /tmp/{MISUSE.name} nothing", on=cluster)
+    said = env.exec(0, "cat /tmp/trace", on=cluster).stdout.splitlines()
+    assert all(re.match(r"\d+@\d+\.\d{6}:efa_\w+ ", line) for line in said), said
+    ours = [re.sub(r"^.*?:", "", line) for line in said]
+    log = (cluster.node_dir(0) / "qemu.log").read_text().splitlines()
+    device = [match[0] for line in log for match in re.finditer(rf"({'|'.join(TRACED)}) .*", line)]
+    for event, what, count in (("efa_send_wqe", r"QP \w+ request \w+ ctrl.*", 80),
+                               ("efa_sq_doorbell", r"QP \w+: \d+ -> \d+", 80),
+                               ("efa_rq_doorbell", r"QP \w+: \d+ -> \d+", 80),
+                               ("efa_cqe", r"QP \w+ request \w+ status \d+ flags \w+", 160)):
+        seen = [[re.search(what, line)[0] for line in lines if line.startswith(event)] for lines in (ours, device)]
+        assert len(seen[0]) == count and sorted(seen[0]) == sorted(seen[1]), (event, *seen)
