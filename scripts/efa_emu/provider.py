@@ -24,8 +24,11 @@ BUILD_PACKAGES = ["bash", "cmake", "dash", "gcc", "libc6-dev", "libnl-3-dev", "l
 PROGRAM_PACKAGES = ["bash", "gcc", "libc6-dev", "libibverbs-dev"]
 PROGRAM_CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
 LIBRARIES = ["-lefa", "-libverbs"]
-OPTIONS = ["-GNinja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DNO_PYVERBS=1", "-DNO_MAN_PAGES=1",
-           "-DCMAKE_C_FLAGS=-Werror"]
+# As Debian builds rdma-core: what dpkg-buildflags says with hardening=+all. Only so can the two be compared.
+CFLAGS = ["-g", "-O2", "-fstack-protector-strong", "-fstack-clash-protection", "-fcf-protection", "-D_FORTIFY_SOURCE=2",
+          "-Werror"]
+OPTIONS = ["-GNinja", "-DCMAKE_BUILD_TYPE=Release", "-DNO_PYVERBS=1", "-DNO_MAN_PAGES=1",
+           f"-DCMAKE_C_FLAGS={' '.join(CFLAGS)}", "-DCMAKE_SHARED_LINKER_FLAGS=-Wl,-z,relro -Wl,-z,now"]
 STOCK = "providers/efa"
 KEPT = ("efadv.h", "man")  # of the stock provider: the interface, and what the build wants beside it
 
