@@ -14,6 +14,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <infiniband/efadv.h>
 #include <infiniband/verbs.h>
 #include <stdbool.h>
@@ -96,21 +97,25 @@ static void check_clock(void)
 
 /* ---- the device and its objects ---- */
 
-enum transport { SRD, UD };
-
 static struct {
     struct ibv_context *context;
     struct ibv_pd *pd;
     struct ibv_mr *mr;
     struct ibv_ah *ah;
+    struct ibv_comp_channel *channel;
 } device;
 
-/* A queue pair, which sends to itself, and its completion queues */
+/*
+ * A queue pair, which sends to itself, and its completion queues: SRD but for
+ * UD; of one thread only, where the provider knows such; with events.
+ */
+enum kind { SRD, UD, ONE_THREAD, EVENTS, KINDS };
+
 static struct {
     struct ibv_cq_ex *send_cq, *recv_cq;
     struct ibv_qp *qp;
     struct ibv_qp_ex *qpx;
-} queues[2];
+} queues[KINDS];
 
 static unsigned char memory[2 * BATCH * BUFFER] __attribute__((aligned(4096)));
 #define OUT(i)  (memory + (i) * BUFFER)
@@ -144,26 +149,58 @@ static void open_device(void)
     if (!device.ah) {
         die("the address handle");
     }
+    device.channel = ibv_create_comp_channel(device.context);
+    if (!device.channel || fcntl(device.channel->fd, F_SETFL, O_NONBLOCK)) {
+        die("the completion channel");
+    }
 }
 
-static struct ibv_cq_ex *make_cq(void)
+/* One thread's; where there are none such, the one that all have. */
+static struct ibv_pd *make_pd(enum kind kind)
+{
+    struct ibv_td_init_attr attr = { };
+    struct ibv_parent_domain_init_attr domain = { .pd = device.pd };
+    struct ibv_pd *pd = NULL;
+
+    if (kind != ONE_THREAD) {
+        return device.pd;
+    }
+    domain.td = ibv_alloc_td(device.context, &attr);
+    if (domain.td) {
+        pd = ibv_alloc_parent_domain(device.context, &domain);
+    }
+    if (!pd && errno != EOPNOTSUPP) {
+        die("a thread's domain");
+    }
+    return pd ? pd : device.pd;
+}
+
+static struct ibv_cq_ex *make_cq(enum kind kind)
 {
     struct ibv_cq_init_attr_ex attr = {
         .cqe = DEPTH,
         .wc_flags = IBV_WC_EX_WITH_BYTE_LEN | IBV_WC_EX_WITH_QP_NUM |
                     IBV_WC_EX_WITH_SRC_QP,
+        .channel = kind == EVENTS ? device.channel : NULL,
+        .comp_mask = kind == ONE_THREAD ? IBV_CQ_INIT_ATTR_MASK_FLAGS : 0,
+        .flags = kind == ONE_THREAD ? IBV_CREATE_CQ_ATTR_SINGLE_THREADED : 0,
     };
     struct ibv_cq_ex *cq = ibv_create_cq_ex(device.context, &attr);
 
+    if (!cq && kind == ONE_THREAD && errno == EOPNOTSUPP) {
+        attr.comp_mask = 0;
+        cq = ibv_create_cq_ex(device.context, &attr);
+    }
     if (!cq) {
         die("a completion queue");
     }
     return cq;
 }
 
-static struct ibv_qp *make_qp(enum transport transport, struct ibv_cq_ex *send,
+static struct ibv_qp *make_qp(enum kind kind, struct ibv_cq_ex *send,
                               struct ibv_cq_ex *recv)
 {
+    bool is_srd = kind != UD;
     struct ibv_qp_init_attr_ex attr = {
         .send_cq = ibv_cq_ex_to_cq(send),
         .recv_cq = ibv_cq_ex_to_cq(recv),
@@ -171,12 +208,12 @@ static struct ibv_qp *make_qp(enum transport transport, struct ibv_cq_ex *send,
             .max_send_wr = DEPTH, .max_recv_wr = DEPTH, .max_send_sge = 1,
             .max_recv_sge = 1, .max_inline_data = INLINE_SIZE,
         },
-        .qp_type = transport == SRD ? IBV_QPT_DRIVER : IBV_QPT_UD,
+        .qp_type = is_srd ? IBV_QPT_DRIVER : IBV_QPT_UD,
         .sq_sig_all = 0,
         .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-        .pd = device.pd,
+        .pd = make_pd(kind),
         .send_ops_flags = IBV_QP_EX_WITH_SEND |
-                          (transport == SRD ? IBV_QP_EX_WITH_RDMA_WRITE : 0),
+                          (is_srd ? IBV_QP_EX_WITH_RDMA_WRITE : 0),
     };
     struct efadv_qp_init_attr efa_attr = {
         .driver_qp_type = EFADV_QP_DRIVER_TYPE_SRD,
@@ -184,7 +221,7 @@ static struct ibv_qp *make_qp(enum transport transport, struct ibv_cq_ex *send,
     struct ibv_qp_attr state = { .port_num = 1, .qkey = QKEY };
     struct ibv_qp *qp;
 
-    qp = transport == SRD
+    qp = is_srd
          ? efadv_create_qp_ex(device.context, &attr, &efa_attr, sizeof(efa_attr))
          : ibv_create_qp_ex(device.context, &attr);
     if (!qp) {
@@ -209,12 +246,12 @@ static struct ibv_qp *make_qp(enum transport transport, struct ibv_cq_ex *send,
 
 /* ---- rounds ---- */
 
-enum step { POST_RECV, POST, POLL_SEND, POLL_RECV, POLL_NONE, STEPS };
+enum step { POST_RECV, POST, POLL_SEND, POLL_RECV, POLL_NONE, ARM, STEPS };
 enum post { BY_POST_SEND, BY_WR, BY_WR_INLINE, BY_WR_WRITE };
 enum poll { BY_POLL_CQ, BY_START_POLL };
 
 struct round {
-    enum transport transport;
+    enum kind queues;
     enum post post;
     enum poll poll;
     int n;                      /* requests */
@@ -245,7 +282,7 @@ static void fill_requests(const struct round *round)
             .opcode = IBV_WR_SEND, .send_flags = IBV_SEND_SIGNALED,
             .wr.ud = {
                 .ah = device.ah, .remote_qkey = QKEY,
-                .remote_qpn = queues[round->transport].qp->qp_num,
+                .remote_qpn = queues[round->queues].qp->qp_num,
             },
         };
     }
@@ -275,8 +312,8 @@ int post_wr(struct ibv_qp_ex *qpx, enum post post, int n)
 
 static uint32_t post(const struct round *round)
 {
-    struct ibv_qp *qp = queues[round->transport].qp;
-    struct ibv_qp_ex *qpx = queues[round->transport].qpx;
+    struct ibv_qp *qp = queues[round->queues].qp;
+    struct ibv_qp_ex *qpx = queues[round->queues].qpx;
     struct ibv_send_wr *bad;
     uint32_t cost = 0;
 
@@ -378,12 +415,29 @@ static uint32_t poll_all(enum poll how, struct ibv_cq_ex *cq, int n)
     exit(1);
 }
 
+/* As who waits for events does: ask for one more, having taken what came. */
+static uint32_t arm(struct ibv_cq_ex *cq)
+{
+    struct ibv_cq *plain;
+    void *context;
+    uint32_t cost;
+
+    while (!ibv_get_cq_event(device.channel, &plain, &context)) {
+        ibv_ack_cq_events(plain, 1);
+    }
+    TIMED(cost, errno = ibv_req_notify_cq(ibv_cq_ex_to_cq(cq), 0));
+    if (errno) {
+        die("asking for an event");
+    }
+    return cost;
+}
+
 /* Its steps' costs; 0: not known of this round */
 static void run(const struct round *round, uint32_t *cost)
 {
-    struct ibv_qp *qp = queues[round->transport].qp;
-    struct ibv_cq_ex *send_cq = queues[round->transport].send_cq;
-    struct ibv_cq_ex *recv_cq = queues[round->transport].recv_cq;
+    struct ibv_qp *qp = queues[round->queues].qp;
+    struct ibv_cq_ex *send_cq = queues[round->queues].send_cq;
+    struct ibv_cq_ex *recv_cq = queues[round->queues].recv_cq;
     bool is_received = round->post != BY_WR_WRITE;
     struct ibv_recv_wr *bad;
     int got;
@@ -405,6 +459,9 @@ static void run(const struct round *round, uint32_t *cost)
     if (got) {
         fprintf(stderr, "a completion too many\n");
         exit(1);
+    }
+    if (round->queues == EVENTS) {
+        cost[ARM] = arm(recv_cq);
     }
 }
 
@@ -447,6 +504,28 @@ static const struct row {
     { "UD: ibv_post_recv", { UD, BY_WR, BY_POLL_CQ, 1 }, POST_RECV },
     { "UD: ibv_poll_cq, a send", { UD, BY_WR, BY_POLL_CQ, 1 }, POLL_SEND },
     { "UD: ibv_poll_cq, a receive", { UD, BY_WR, BY_POLL_CQ, 1 }, POLL_RECV },
+    { "one thread: ibv_post_send",
+      { ONE_THREAD, BY_POST_SEND, BY_POLL_CQ, 1 }, POST },
+    { "one thread: ibv_wr send", { ONE_THREAD, BY_WR, BY_POLL_CQ, 1 }, POST },
+    { "one thread: ibv_post_recv",
+      { ONE_THREAD, BY_WR, BY_POLL_CQ, 1 }, POST_RECV },
+    { "one thread: ibv_poll_cq, nothing",
+      { ONE_THREAD, BY_WR, BY_POLL_CQ, 1 }, POLL_NONE },
+    { "one thread: ibv_poll_cq, a send",
+      { ONE_THREAD, BY_WR, BY_POLL_CQ, 1 }, POLL_SEND },
+    { "one thread: ibv_poll_cq, a receive",
+      { ONE_THREAD, BY_WR, BY_POLL_CQ, 1 }, POLL_RECV },
+    { "one thread: ibv_start_poll, a send",
+      { ONE_THREAD, BY_WR, BY_START_POLL, 1 }, POLL_SEND },
+    { "events: ibv_req_notify_cq", { EVENTS, BY_WR, BY_POLL_CQ, 1 }, ARM },
+    { "events: ibv_poll_cq, a send",
+      { EVENTS, BY_WR, BY_POLL_CQ, 1 }, POLL_SEND },
+    { "events: ibv_poll_cq, a receive",
+      { EVENTS, BY_WR, BY_POLL_CQ, 1 }, POLL_RECV },
+    { "events: ibv_poll_cq, 16 receives",
+      { EVENTS, BY_WR, BY_POLL_CQ, BATCH }, POLL_RECV },
+    { "events: ibv_start_poll, a receive",
+      { EVENTS, BY_WR, BY_START_POLL, 1 }, POLL_RECV },
 };
 
 static uint32_t least(const struct row *row)
@@ -473,12 +552,12 @@ int main(void)
 {
     check_clock();
     open_device();
-    for (enum transport transport = SRD; transport <= UD; transport++) {
-        queues[transport].send_cq = make_cq();
-        queues[transport].recv_cq = make_cq();
-        queues[transport].qp = make_qp(transport, queues[transport].send_cq,
-                                       queues[transport].recv_cq);
-        queues[transport].qpx = ibv_qp_to_qp_ex(queues[transport].qp);
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        queues[kind].send_cq = make_cq(kind);
+        queues[kind].recv_cq = make_cq(kind);
+        queues[kind].qp = make_qp(kind, queues[kind].send_cq,
+                                  queues[kind].recv_cq);
+        queues[kind].qpx = ibv_qp_to_qp_ex(queues[kind].qp);
     }
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         printf("%s\t%u\n", rows[i].name, least(&rows[i]));
