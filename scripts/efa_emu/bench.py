@@ -72,7 +72,7 @@ def add_parser(commands):
                                  description="Measure SRD against Soft-RoCE and TCP between the same two machines.")
     parser.set_defaults(run=run)
     parser.add_argument("--provider", action="store_true", help="measure our libibverbs provider against rdma-core's "
-                        "instead")
+                        "instead: instructions of each verb, and perftest")
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N",
                         help=f"how often everything is measured (default: {DEFAULT_ROUNDS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
@@ -112,12 +112,13 @@ def measure(cluster, rounds):
         for number in range(rounds):
             with ui.step(f"round {number + 1} of {rounds}"):
                 for name, subject in SUBJECTS.items():
-                    samples[name].append(_sample(cluster, subject))
+                    samples[name].append(sample(cluster, subject))
     finally:
         server.kill()
-    values = {name: _summary(SUBJECTS[name], taken) for name, taken in samples.items()}
-    ratios = {name: _ratio(values, *pair) for name, pair in RATIOS.items()}
-    return {"ratios": ratios, "values": values, "machine": _machine(cluster)}
+    values = {name: summary(SUBJECTS[name], taken) for name, taken in samples.items()}
+    ratios = {name: ratio(SUBJECTS[ours], values[ours]["median"], values[other]["median"])
+              for name, (ours, other) in RATIOS.items()}
+    return {"ratios": ratios, "values": values, "machine": machine(cluster)}
 
 
 def show(results):
@@ -135,7 +136,8 @@ def show(results):
         ui.say(f"  {what + ' against ' + SUBJECTS[other].title:36} {results['ratios'][name]:9.1f} x")
 
 
-def _sample(cluster, subject):
+def sample(cluster, subject):
+    """The Sample of one run between nodes 0 and 1."""
     if isinstance(subject.test, str):
         value = _qperf(cluster, subject)
         return Sample(value, value, None)
@@ -154,23 +156,24 @@ def _qperf(cluster, subject):
     return float(found.group(1).replace(",", "")) * QPERF_UNITS[found.group(2)]
 
 
-def _summary(subject, samples):
+def summary(subject, samples):
     """Medians over the rounds. Where a tool tells no p99, it is the round that 99 % of them are no worse than."""
     import statistics
-    medians = [sample.median for sample in samples]
-    p99s = [sample.p99 for sample in samples if sample.p99 is not None]
+    medians = [taken.median for taken in samples]
+    p99s = [taken.p99 for taken in samples if taken.p99 is not None]
     worst_first = sorted(medians, reverse=subject.is_latency)
-    return {"median": statistics.median(medians), "average": statistics.mean(s.average for s in samples),
+    return {"median": statistics.median(medians), "average": statistics.mean(taken.average for taken in samples),
             "p99": statistics.median(p99s) if p99s else worst_first[len(worst_first) // 100],
             "unit": "us" if subject.is_latency else "MiB/s", "rounds": medians}
 
 
-def _ratio(values, ours, other):
-    ours_value, other_value = values[ours]["median"], values[other]["median"]
-    return other_value / ours_value if SUBJECTS[ours].is_latency else ours_value / other_value
+def ratio(subject, ours, other):
+    """How many times better a value of ours is than the other."""
+    return other / ours if subject.is_latency else ours / other
 
 
-def _machine(cluster):
+def machine(cluster):
+    """What has measured."""
     import platform
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     return {"cpu": cpu.group(1) if cpu else platform.machine(), "cpus": len(os.sched_getaffinity(0)),

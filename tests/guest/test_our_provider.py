@@ -7,11 +7,11 @@ from pathlib import Path
 
 import libfabric
 import rdma_core
-from efa_emu import perftest, provider, ui
+from efa_emu import perftest, provider, provider_cost, ui
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
-CLUSTER = {"n": 2, "provider": "efa-emu", "generation": 3}
+CLUSTER = provider_cost.RACING
 TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), Test("ib_send_bw", "SRD", 8, 2000),
          Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
          Test("ib_write_bw", "SRD", 65536, 500, ("--write_with_imm",)), Test("ib_read_bw", "SRD", 65536, 500))
@@ -61,6 +61,13 @@ def test_symbols(env):
             shown = ui.output(["readelf", "--dyn-syms", "--wide", Path(directory, whose)])
             symbols[whose] = set(re.findall(r" (?:GLOBAL|WEAK) +DEFAULT +(?!UND)\S+ (\S+@@\S+)", shown))
     assert symbols["ours"] == symbols["stock"] and len(symbols["ours"]) >= 7, symbols
+
+
+def test_counts_only_instructions(env):
+    """The program that counts instructions does not count anything else."""
+    env.cluster.put(0, provider.build_program(env.cluster.config.suite, provider_cost.PROGRAM), provider_cost.IN_GUEST)
+    done = env.exec(0, [provider_cost.IN_GUEST], check=False)
+    assert done.status == 1 and not done.stdout and "the TSC does not count instructions" in done.stderr, done
 
 
 def test_conformance(env):
