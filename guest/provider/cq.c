@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <util/mmio.h>
-#include <util/udma_barrier.h>
 #include "efa.h"
 
 struct efa_create_cq_cmd {
@@ -217,18 +215,6 @@ int efa_destroy_cq(struct ibv_cq *ibvcq)
 }
 
 /* ---- events ---- */
-
-void efa_cq_ring(struct efa_cq *cq, bool arm)
-{
-	uint32_t value = cq->consumed;
-
-	if (efa_watches())
-		efa_watch_cq_db(cq, arm);
-	value |= (cq->events & EFA_IO_CQ_DB_SN_MASK) << EFA_IO_CQ_DB_SN_SHIFT;
-	if (arm)
-		value |= EFA_IO_CQ_DB_ARM;
-	mmio_write32(cq->db, value);
-}
 
 /* Each event that was taken makes the next request another one. */
 void efa_cq_event(struct ibv_cq *ibvcq)

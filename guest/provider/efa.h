@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <util/compiler.h>
+#include <util/mmio.h>
 #include <util/util.h>
 #include "abi.h"
 #include "compat.h"
@@ -187,6 +188,22 @@ static inline struct efa_cq *to_ecq_ex(struct ibv_cq_ex *ibvcqx)
 	return container_of(ibvcqx, struct efa_cq, vcq.cq_ex);
 }
 
+/*
+ * With a doorbell: tell what was consumed, and ask for an event if @arm. Under
+ * the lock, lest an older index comes after a newer one.
+ */
+static inline void efa_cq_ring(struct efa_cq *cq, bool arm)
+{
+	uint32_t value = cq->consumed;
+
+	value |= (cq->events & EFA_IO_CQ_DB_SN_MASK) << EFA_IO_CQ_DB_SN_SHIFT;
+	if (arm)
+		value |= EFA_IO_CQ_DB_ARM;
+	if (efa_watches())
+		efa_watch_cq_db(cq, arm);
+	mmio_write32(cq->db, value);
+}
+
 /* poll.c: functions of the extended API into @cq, for what is wanted */
 void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags);
 
@@ -280,8 +297,6 @@ int efa_destroy_cq(struct ibv_cq *ibvcq);
 void efa_cq_event(struct ibv_cq *ibvcq);
 int efa_req_notify_cq(struct ibv_cq *ibvcq, int solicited_only);
 int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc);
-/* With a doorbell: tell what was consumed, and ask for an event if @arm. */
-void efa_cq_ring(struct efa_cq *cq, bool arm);
 
 /* ---- qp.c ---- */
 struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr);

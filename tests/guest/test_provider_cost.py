@@ -8,7 +8,7 @@ ROUNDS = 7  # of which chance has all on one side in 1 of 128
 
 
 def test_instructions(env):
-    """Each verb of the fast path takes as many instructions at most, and counting again counts the same."""
+    """Each post and each poll takes fewer instructions, and counting again counts the same."""
     cluster = env.up("count", **provider_cost.COUNTING)
     instructions = provider_cost.count(cluster)
     for line in provider_cost.show_instructions(instructions):
