@@ -64,6 +64,7 @@ enum {
 #define PORT_CLASS "/sys/class/virtio-ports"
 static const char magic[9] = "efaagent";
 
+/* What commands have in their environment, beside what init has exported. */
 static char *const command_env[] = {
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8", "TERM=dumb", NULL,
@@ -181,7 +182,7 @@ static void __attribute__((noreturn)) run_child(char **argv, const int fds[3], i
     if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0 || chdir("/root") < 0) {
         goto fail;
     }
-    execvpe(argv[0], argv, command_env);
+    execvp(argv[0], argv);
 fail:
     if (write(failure, &errno, sizeof(errno)) < 0) {
         _exit(126);
@@ -654,7 +655,7 @@ static void serve_connections(int listener, char **argv)
             setsid();
             dup2(fd, 0);
             dup2(fd, 1);
-            execve(argv[0], argv, command_env);
+            execv(argv[0], argv);
             _exit(127);
         }
         close(fd);
@@ -698,6 +699,9 @@ int main(int argc, char **argv)
     sigset_t set;
 
     s.status = argc > 1 ? argv[1] : "ready";
+    for (char *const *each = command_env; *each; each++) {
+        putenv(*each);
+    }
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_SETMASK, &set, NULL);

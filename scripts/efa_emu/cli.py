@@ -85,10 +85,11 @@ def _add_image_options(parser):
 
 
 def _add_driver_option(parser):
-    parser.add_argument("--driver", choices=node.WHOSE, default="stock",
+    parser.add_argument("--driver", choices=node.DRIVERS, default="stock",
                         help="the nodes' EFA driver: Linux's own, or the one in guest/driver (default: stock)")
-    parser.add_argument("--provider", choices=node.WHOSE, default="stock",
-                        help="libibverbs' EFA provider: rdma-core's, or the one in guest/provider (default: stock)")
+    parser.add_argument("--provider", choices=node.PROVIDERS, default="stock",
+                        help="libibverbs' EFA provider: rdma-core's, or the one in guest/provider, which "
+                             "efa-emu-asan has with sanitizers (default: stock)")
 
 
 def _setup_parser(commands):

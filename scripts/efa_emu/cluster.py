@@ -259,11 +259,11 @@ def check(config):
     if config.path_mtu and not node.PATH_MTU_MIN <= config.path_mtu <= node.PATH_MTU_MAX:
         raise ui.Fail(f"--path-mtu {config.path_mtu}: it must be {node.PATH_MTU_MIN} to {node.PATH_MTU_MAX}, or 0 for "
                       "the default")
-    for option, value in (("--driver", config.driver), ("--provider", config.provider)):
-        if value not in node.WHOSE:
-            raise ui.Fail(f"{option} {value}: it must be {' or '.join(node.WHOSE)}")
-    if config.fabric not in node.FABRICS:
-        raise ui.Fail(f"--fabric {config.fabric}: it must be {' or '.join(node.FABRICS)}")
+    choices = {"driver": node.DRIVERS, "provider": node.PROVIDERS, "fabric": node.FABRICS}
+    for field, known in choices.items():
+        value = getattr(config, field)
+        if value not in known:
+            raise ui.Fail(f"--{field} {value}: it must be {' or '.join(known)}")
     if config.impair:
         from . import impair
         impair.parse([config.impair])  # the same
@@ -282,9 +282,10 @@ def prepare(config):
     bound = kernel.generations(image.kernel.parent)
     ours = {}
     if config.driver != "stock":
-        ours["driver"], bound = kernel.our_driver(config.kernel_suite or config.suite, config.kernel)
+        module, bound = kernel.our_driver(config.kernel_suite or config.suite, config.kernel)
+        ours["driver"] = module.parent
     if config.provider != "stock":
-        ours["provider"] = provider.build(config.suite)
+        ours["provider"] = provider.build(config.suite, config.provider)
     if ours:
         image = guest.with_ours(image, ours)
     if config.nics and config.generation not in bound:

@@ -75,14 +75,14 @@ def image(suite=DEFAULT_SUITE, flavour=DEFAULT_FLAVOUR, extra=(), kernel_suite="
     return Image(built / "vmlinux", directory / "initrd", directory / "root.img", (built / "release").read_text())
 
 
-def with_ours(made, files):
-    """The Image made with files of ours in its initramfs, {directory: file}: a driver, a provider, for init to use."""
+def with_ours(made, parts):
+    """The Image made with files of ours in its initramfs, {name: directory}: a driver, a provider, for init to use."""
     def build(directory):
         extra = {}
-        for name, file in files.items():
-            extra.update({name: None, f"{name}/{file.name}": file.read_bytes()})
+        for name, part in parts.items():
+            extra.update({name: None, **{f"{name}/{file.name}": file.read_bytes() for file in sorted(part.iterdir())}})
         (directory / "initrd").write_bytes(made.initrd.read_bytes() + _cpio(extra))
-    inputs = [made.initrd.parent.name, *[file.parent.name for file in files.values()]]
+    inputs = [made.initrd.parent.name, {name: part.name for name, part in parts.items()}]
     return made._replace(initrd=cache.build("our-initrd", inputs, build) / "initrd")
 
 

@@ -16,7 +16,8 @@ GENERATIONS = {0: "c5n.18xlarge", 1: "hpc6a.48xlarge", 2: "p5.48xlarge", 3: "p6-
 """Device generations (PCI device ID 0xefa0 + generation), and an instance type that has such a device."""
 
 ACCELS = ("auto", "kvm", "tcg")
-WHOSE = ("stock", "efa-emu")  # driver or provider: Debian's, or ours
+DRIVERS = ("stock", "efa-emu")  # Debian's, or ours
+PROVIDERS = (*DRIVERS, "efa-emu-asan")  # ... or ours with sanitizers
 FABRICS = ("shm", "netdev")
 HUB = 0
 MACHINE = "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off"

@@ -3,6 +3,9 @@
 
 from efa_emu import conformance
 
+# Our provider has parent domains, though none with allocators; what these tests then do is for RC.
+OURS = {"test_parent_domain.ParentDomainTrafficTest": "6 skipped (pd, rc)"}
+
 
 def run(env, *modules, generation=2, limit=conformance.LIMIT_SECONDS, on=None,
         environment=()):
@@ -20,8 +23,16 @@ def documented():
     return conformance.parse(conformance.DOCUMENT.read_text(encoding="utf-8"))
 
 
-def check_documented(verdicts, generation):
-    """All of these verdicts are in the document's column of this generation."""
-    rows = documented().rows
-    found = conformance.cells(verdicts)
-    assert found == {row: rows.get(row, {}).get(generation) for row in found}, found
+def check_documented(verdicts, generation, but=()):
+    """All of these verdicts are in the document's column of this generation, but for some rows."""
+    rows = {row: found.get(generation) for row, found in documented().rows.items()} | dict(but)
+    wrong = {row: (cell, rows.get(row)) for row, cell in conformance.cells(verdicts).items() if cell != rows.get(row)}
+    assert not wrong, wrong
+
+
+def check_all(env, generation, on=None, environment=()):
+    """The whole suite ends as documented, whosever driver and provider it runs on."""
+    verdicts = run(env, generation=generation, on=on, environment=environment)
+    check_documented(verdicts, generation, OURS if (on or env.cluster).config.provider != "stock" else ())
+    rows = {row for row, found in documented().rows.items() if generation in found}
+    assert set(conformance.cells(verdicts)) == rows, rows

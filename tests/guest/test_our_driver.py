@@ -78,17 +78,8 @@ def _errors(env, cluster, program):
 
 
 def test_conformance(env):
-    """rdma-core's own tests of EFA devices, and of what they share with others, end as with the stock driver."""
-    verdicts = rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_mr", "test_pd", "test_addr",
-                             "test_cq", "test_qp", generation=3)
-    rdma_core.check_documented(verdicts, 3)
-
-
-@full
-@timeout(400)
-def test_conformance_whole(env):
-    """All of rdma-core's tests."""
-    rdma_core.check_documented(rdma_core.run(env, generation=3), 3)
+    """All of rdma-core's own tests end as with the stock driver."""
+    rdma_core.check_all(env, 3)
 
 
 def test_perftest(env):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import libfabric
 import rdma_core
-from efa_emu import perftest, provider, provider_cost, ui
+from efa_emu import guest, perftest, provider, provider_cost, ui
 from efa_emu.perftest import Test
 from efa_emu.testing import full, timeout
 
@@ -70,30 +70,22 @@ def test_counts_only_instructions(env):
     assert done.status == 1 and not done.stdout and "the TSC does not count instructions" in done.stderr, done
 
 
+def test_abi(_env):
+    """Its functions have the stock ones' types, as debug information tells them, in all that these reach."""
+    provider.check_abi(guest.DEFAULT_SUITE)
+
+
 def test_conformance(env):
-    """rdma-core's own tests of EFA devices, and of what they share with others, end as with its own provider."""
-    _conformance(env)
+    """All of rdma-core's own tests end as with its own provider."""
+    rdma_core.check_all(env, 3)
 
 
 def test_both_ours(env):
     """Our provider on our driver."""
     cluster = env.up("both", **{**CLUSTER, "driver": "efa-emu"})
-    _conformance(env, on=cluster)
+    rdma_core.check_all(env, 3, on=cluster)
     for test in TESTS[:4]:
         env.say(f"{test.tool} -c {test.transport}: {perftest.run(cluster, test, limit=60)}")
-
-
-def _conformance(env, **where):
-    verdicts = rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_mr", "test_pd", "test_addr",
-                             "test_cq", "test_qp", "test_qpex", generation=3, **where)
-    rdma_core.check_documented(verdicts, 3)
-
-
-@full
-@timeout(400)
-def test_conformance_whole(env):
-    """All of rdma-core's tests."""
-    rdma_core.check_documented(rdma_core.run(env, generation=3), 3)
 
 
 def test_perftest(env):
@@ -130,6 +122,7 @@ def test_sid(env):
     cluster = env.up("sid", **{**CLUSTER, "suite": "sid"})
     rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_qpex", generation=3, on=cluster)
     env.say(str(perftest.run(cluster, TESTS[3], limit=60)))
+    provider.check_abi("sid")
 
 
 def test_strict(env):
@@ -148,7 +141,7 @@ def test_strict(env):
 
 def test_strict_conformance(env):
     """rdma-core's tests end the same way while every request is looked at."""
-    _conformance(env, environment=("EFA_EMU_STRICT=1",))
+    rdma_core.check_all(env, 3, environment=("EFA_EMU_STRICT=1",))
 
 
 def test_trace(env):

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Our provider built with sanitizers, which end a program at the first access or arithmetic that is wrong."""
+
+import rdma_core
+import verbs_threads
+from efa_emu import perftest
+from efa_emu.perftest import Test
+
+CLUSTER = {"n": 2, "smp": 2, "mem": 768, "provider": "efa-emu-asan", "generation": 3}
+
+
+def test_used(env):
+    """All programs have the library that looks after memory, and the provider calls it."""
+    said = env.exec(0, "LD_DEBUG=bindings ibv_devinfo 2>&1 >/dev/null | grep 'libefa.*libasan'").stdout
+    assert "`__asan_init'" in said and "`calloc'" in said, said
+
+
+def test_conformance(env):
+    """All of rdma-core's tests."""
+    rdma_core.check_all(env, 3)
+
+
+def test_perftest(env):
+    """Sends and RDMA between two nodes."""
+    for test in (Test("ib_send_bw", "SRD", 4096, 2000), Test("ib_send_bw", "UD", 1024, 1000, ("-e",)),
+                 Test("ib_write_bw", "SRD", 65536, 200), Test("ib_read_lat", "SRD", 64, 200)):
+        env.say(f"{test.tool} -c {test.transport}: {perftest.run(env.cluster, test, limit=60)}")
+
+
+def test_threads(env):
+    """Threads and forks; nothing is left when all objects have been destroyed."""
+    verbs_threads.run(env, 1000, settings="ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=1")

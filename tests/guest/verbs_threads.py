@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Threads that share a QP and a CQ, in a process that forks: verbs-threads.c from the outside."""
+
+import re
+from pathlib import Path
+
+from efa_emu import provider
+
+SOURCE = Path(__file__).with_name("verbs-threads.c")
+
+
+def run(env, messages, on=None, settings=""):
+    """Run it on node 0: it accounts for all of its messages itself. settings are of its environment, as in a shell."""
+    cluster = on or env.cluster
+    cluster.put(0, provider.build_program(cluster.config.suite, SOURCE), "/tmp/verbs-threads")
+    said = env.exec(0, f"{settings} /tmp/verbs-threads {messages}", on=cluster, limit=100).stdout
+    counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", said)}
+    assert all(counts[what] > 1 for what in ("events", "others", "forks")), counts
