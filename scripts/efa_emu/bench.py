@@ -76,6 +76,8 @@ def add_parser(commands):
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N",
                         help=f"how often everything is measured (default: {DEFAULT_ROUNDS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
+    parser.add_argument("--write", type=Path, metavar="FILE",
+                        help="with --provider: write the results there, as docs/provider-cost.md")
     parser.add_argument("--suite", default=DEFAULT_SUITE,
                         help=f"Debian suite of the machines (default: {DEFAULT_SUITE})")
 
@@ -84,7 +86,10 @@ def run(args):
     """Measure, print, and write what --json asks for; return the exit status."""
     if args.rounds < 1:
         raise ui.Fail(f"--rounds {args.rounds}: it must be 1 or more")
+    if args.write and not args.provider:
+        raise ui.Fail("--write: only with --provider")
     perftest.check_writable(args.json)
+    perftest.check_writable(args.write, "--write")
     if args.provider:
         from . import provider_cost
         return provider_cost.run(args)

@@ -158,13 +158,13 @@ def _cell(ends):
 def render(table):
     """The document that shows these results."""
     generations = sorted({generation for row in table.rows.values() for generation in row})
-    lines = [_line("", *[f"{generation} (0xefa{generation})" for generation in generations]),
+    lines = [table_line("", *[f"{generation} (0xefa{generation})" for generation in generations]),
              "|---" * (len(generations) + 1) + "|"]
-    lines += [_line(row, *[found.get(generation, "") for generation in generations])
+    lines += [table_line(row, *[found.get(generation, "") for generation in generations])
               for row, found in table.rows.items()]
-    lines.append(_line(ALL_TESTS, *[_total(table.rows, generation) for generation in generations]))
+    lines.append(table_line(ALL_TESTS, *[_total(table.rows, generation) for generation in generations]))
     shown = {key for line in lines for keys in re.findall(r"skipped \(([^)]*)\)", line) for key in keys.split(", ")}
-    reasons = [_line(lack.key, lack.what) for lack in LACKS if lack.what and lack.key in shown]
+    reasons = [table_line(lack.key, lack.what) for lack in LACKS if lack.what and lack.key in shown]
     return "\n".join([f"{BEGIN}{table.software}\n", *lines, f"{REASONS}{reasons[0]}", *reasons[1:], ""])
 
 
@@ -172,8 +172,8 @@ def parse(text):
     """The results that a document shows."""
     said, _, rest = text.removeprefix(BEGIN).partition("\n\n")
     head, _, *lines = rest.partition("\n\n")[0].splitlines()
-    generations = [int(word.split()[0]) for word in _words(head)[1:]]
-    return Table(said, {row: dict(zip(generations, found)) for row, *found in map(_words, lines[:-1])})
+    generations = [int(word.split()[0]) for word in table_words(head)[1:]]
+    return Table(said, {row: dict(zip(generations, found)) for row, *found in map(table_words, lines[:-1])})
 
 
 def _total(rows, generation):
@@ -184,11 +184,13 @@ def _total(rows, generation):
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if outcome in counts)
 
 
-def _line(*words):
+def table_line(*words):
+    """A line of a table in a document."""
     return f"| {' | '.join(words)} |"
 
 
-def _words(line):
+def table_words(line):
+    """The words in a line of a table."""
     return [word.strip() for word in line.strip("|").split("|")]
 
 

@@ -130,10 +130,10 @@ def devices(cluster, index):
     return [words[0] for words in map(str.split, shown.splitlines()) if words[-1].endswith(("/efa", "/efa_emu"))]
 
 
-def check_writable(path):
+def check_writable(path, option="--json"):
     """Refuse a file for results that cannot be written: better now than after minutes of work."""
     if path and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
-        raise ui.Fail(f"--json {path}: cannot write there")
+        raise ui.Fail(f"{option} {path}: cannot write there")
 
 
 def _device(cluster, index, test):

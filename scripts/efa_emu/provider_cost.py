@@ -14,6 +14,7 @@ import os
 from . import TREE, bench, perftest, provider, ui
 from .bench import Subject
 from .cluster import Cluster
+from .conformance import software, table_line, table_words
 from .perftest import Test
 
 WHOSE = ("stock", "ours")
@@ -35,22 +36,54 @@ UNCOMPARED = "req_notify"  # ours takes the CQ's lock for it, so that no older i
 LEAST = 0.98
 CHANCE = 0.05
 NOT_SLOWER, UNDECIDED, SLOWER = "not slower", "undecided", "slower"
+DOCUMENT = TREE / "docs/provider-cost.md"
+BEGIN = """\
+<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
+<!-- Written by: scripts/efa-cluster bench --provider --write docs/provider-cost.md -->
+# What verbs cost
+
+Our libibverbs provider ([provider.md](provider.md)) and rdma-core's own, compiled with the same flags, in the same
+machines.
+
+"""
+INSTRUCTIONS = """
+## Instructions
+
+What the process executes from calling the verb to its return, libibverbs and libc included; with `ibv_wr`, from
+`ibv_wr_start()` to the return of `ibv_wr_complete()`. QEMU counts them, the same in every run and on every host, and
+the guest tests compare. "One thread" asks for a thread domain and single-threaded completion queues, and does without
+if refused; "events" are completion queues with a channel.
+
+"""
+SPEED = """
+## Speed
+
+{machine}.
+
+perftest between two nodes, SRD, medians; the ratio of each round lies in the range given. Who else uses the host shows
+in every figure, so tests do not compare these. "Slower" would be a ratio below {least} with more rounds below it than
+chance allows ({chance:.0f} %, sign test), "undecided" one below it that chance may have made.
+
+"""
 RULE = f"slower: below {LEAST}, and so are more rounds than by chance ({CHANCE * 100:.0f} %, sign test)"
 
 
 def run(args):
-    """Measure, print, and write what --json asks for; return the exit status."""
+    """Measure, print, and write what --json and --write ask for; return the exit status."""
     name = f"bench-{os.getpid()}"
     with ui.step("counting instructions"), Cluster.up(name, suite=args.suite, **COUNTING) as cluster:
-        instructions = count(cluster)
+        instructions, what = count(cluster), software(cluster, 0)
     with ui.step("booting two virtual machines"):
         cluster = Cluster.up(name, suite=args.suite, **RACING)
     with cluster:
-        results = {"instructions": instructions, "speed": race(cluster, args.rounds), "machine": bench.machine(cluster)}
+        results = {"instructions": instructions, "speed": race(cluster, args.rounds), "software": what,
+                   "machine": bench.machine(cluster)}
     for line in (*show_instructions(instructions), "", *show_speed(results["speed"])):
         ui.say(line)
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
+    if args.write:
+        args.write.write_text(render(results), encoding="utf-8")
     return 0
 
 
@@ -118,10 +151,13 @@ def show_speed(speed):
     """The results as lines of a table, and what its verdict means."""
     yield f"{'perftest, SRD':27} {'stock':>8} {'ours':>8} {'ratio':>6}  {'of rounds':12}"
     for name, found in speed.items():
-        low, high = min(found["ratios"]), max(found["ratios"])
         yield (f"  {RACES[name].title:25} {found['stock']['median']:8.1f} {found['ours']['median']:8.1f} "
-               f"{found['ratio']:6.2f}  {low:.2f} to {high:.2f}  {found['verdict']}")
+               f"{found['ratio']:6.2f}  {_span(found)}  {found['verdict']}")
     yield RULE
+
+
+def _span(found):
+    return f"{min(found['ratios']):.2f} to {max(found['ratios']):.2f}"
 
 
 def _compare(subject, rounds):
@@ -131,3 +167,26 @@ def _compare(subject, rounds):
     ratios = [bench.ratio(subject, *(statistics.mean(sample.median for sample in taken[whose])
                                      for whose in ("ours", "stock"))) for taken in rounds]
     return {**found, "ratio": ratio, "ratios": ratios, "verdict": judge(ratio, ratios)}
+
+
+# ---- the document ----
+
+def render(results):
+    """The document that shows these results."""
+    machine, head = results["machine"], table_line("", *WHOSE, "ours / stock")
+    about = f"Host: {machine['cpu']}, {machine['cpus']} CPUs, {machine['accel'].upper()}"
+    lines = [head, "|---|---|---|---|"]
+    lines += [table_line(row, *[str(cost[whose]) for whose in WHOSE], f"{cost['ours'] / cost['stock']:.2f}")
+              for row, cost in results["instructions"].items()]
+    lines += [SPEED.format(machine=about, least=LEAST, chance=CHANCE * 100).rstrip("\n"), "",
+              table_line("", *WHOSE, "ratio", "of rounds", ""), "|---|---|---|---|---|---|"]
+    lines += [table_line(RACES[name].title, *[f"{found[whose]['median']:.1f}" for whose in WHOSE],
+                         f"{found['ratio']:.2f}", _span(found), found["verdict"])
+              for name, found in results["speed"].items()]
+    return "\n".join([f"{BEGIN}{results['software']}\n{INSTRUCTIONS.rstrip()}\n", *lines, ""])
+
+
+def parse(text):
+    """The instructions that a document shows."""
+    lines = text.partition(INSTRUCTIONS)[2].partition("\n\n")[0].splitlines()[2:]
+    return {row: dict(zip(WHOSE, map(int, costs))) for row, *costs, _ in map(table_words, lines)}

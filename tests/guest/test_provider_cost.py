@@ -16,6 +16,9 @@ def test_instructions(env):
     assert provider_cost.count(cluster) == instructions
     worse = provider_cost.not_lower(instructions)
     assert not worse, worse
+    documented = provider_cost.parse(provider_cost.DOCUMENT.read_text(encoding="utf-8"))
+    stale = {row: cost for row, cost in instructions.items() if cost != documented.get(row)}
+    assert documented.keys() == instructions.keys() and not stale, ("bench --provider --write has to run again", stale)
 
 
 def test_judgement(_env):
