@@ -53,12 +53,12 @@ struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset,
 int efa_dereg_mr(struct verbs_mr *vmr)
 {
 	struct efa_mr *mr = container_of(vmr, struct efa_mr, vmr);
-	int err;
+	int err = ibv_cmd_dereg_mr(vmr);
 
+	if (err)
+		return err;
 	if (efa_watches())
 		efa_watch_mr_end(mr);
-	err = ibv_cmd_dereg_mr(vmr);
-	if (!err)
-		free(mr);
-	return err;
+	free(mr);
+	return 0;
 }

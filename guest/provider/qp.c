@@ -256,9 +256,10 @@ static void efa_qp_enter(struct efa_context *ctx, struct efa_qp *qp)
 {
 	uint32_t at = qp->vqp.qp.qp_num & ctx->qp_mask;
 
-	pthread_spin_lock(&ctx->qp_lock);
-	qp->use = ctx->qp_uses[at]++;
+	/* not under the lock, which is taken inside of those of CQs */
+	qp->use = ctx->qp_uses[at]++;	/* the number is ours alone */
 	efa_qp_reset(qp);
+	pthread_spin_lock(&ctx->qp_lock);
 	ctx->qps[at] = qp;
 	pthread_spin_unlock(&ctx->qp_lock);
 }

@@ -15,6 +15,7 @@ CLUSTER = provider_cost.RACING
 TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), Test("ib_send_bw", "SRD", 8, 2000),
          Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
          Test("ib_write_bw", "SRD", 65536, 500, ("--write_with_imm",)), Test("ib_read_bw", "SRD", 65536, 500))
+DIRECT = Path(__file__).with_name("efadv-direct.c")
 MISUSE = Path(__file__).with_name("misuse.py")
 EXPLAINED = {
     "nothing": [],
@@ -123,6 +124,12 @@ def test_sid(env):
     rdma_core.run(env, "test_efa_srd", "test_efadv", "test_cq_events", "test_qpex", generation=3, on=cluster)
     env.say(str(perftest.run(cluster, TESTS[3], limit=60)))
     provider.check_abi("sid")
+    libfabric.pingpong(env, "rdm", on=cluster)
+    cluster.put(0, provider.build_program("sid", DIRECT), "/tmp/efadv-direct")
+    ours = env.exec(0, "/tmp/efadv-direct", on=cluster).stdout
+    env.say(ours)
+    for what in ("narrow: 16 of 16 completed, 16 well", "wide: 16 of 16 completed, 16 well"):
+        assert what in ours, (what, ours)
 
 
 def test_strict(env):

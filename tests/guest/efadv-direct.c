@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What rdma-core 65 has more of efadv, as a provider answers.
+ *
+ * Prints a line for each question. Addresses are not printed, only whether
+ * there is one.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <infiniband/efadv.h>
+#include <infiniband/verbs.h>
+#include <linux/udmabuf.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define QKEY    0x5eed
+#define TURNS   200000000       /* of polling, before we give up */
+#define CQ_SIZE (64 * 1024)
+#define MESSAGES 8
+
+static struct ibv_context *context;
+static struct ibv_pd *pd;
+static struct ibv_ah *ah;
+static struct ibv_mr *mr;
+static char memory[4096];
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void open_device(void)
+{
+    struct ibv_device **list = ibv_get_device_list(NULL);
+    struct ibv_ah_attr attr = { .is_global = 1, .port_num = 1 };
+
+    context = list && list[0] ? ibv_open_device(list[0]) : NULL;
+    pd = context ? ibv_alloc_pd(context) : NULL;
+    mr = pd ? ibv_reg_mr(pd, memory, sizeof(memory), IBV_ACCESS_LOCAL_WRITE) : NULL;
+    if (!mr || ibv_query_gid(context, 1, 0, &attr.grh.dgid)) {
+        die("the device");
+    }
+    ah = ibv_create_ah(pd, &attr);
+    if (!ah) {
+        die("the address handle");
+    }
+}
+
+static void ask_device(void)
+{
+    struct efadv_device_attr attr = { };
+    char longer[sizeof(attr) + 8] = { };
+    int err = efadv_query_device(context, &attr, sizeof(attr));
+
+    printf("device: %d, inline %u and %u, caps 0x%x, RDMA %u\n", err, attr.inline_buf_size,
+           attr.inline_buf_size_ex, attr.device_caps, attr.max_rdma_size);
+    printf("device, short: %d\n", efadv_query_device(context, &attr, 12));
+    printf("device, longer: %d\n", efadv_query_device(context, (void *)longer, sizeof(longer)));
+    longer[sizeof(longer) - 1] = 1;
+    printf("device, unknown: %d\n", efadv_query_device(context, (void *)longer, sizeof(longer)));
+}
+
+static void ask_depths(void)
+{
+    static const struct efadv_sq_depth_attr sq[] = {
+        { .max_send_sge = 1 }, { .max_send_sge = 2, .max_rdma_sge = 1 }, { .max_inline_data = 32 },
+        { .max_inline_data = 33 }, { .max_inline_data = 80 }, { .max_inline_data = 4096 },
+        { .flags = EFADV_SQ_DEPTH_ATTR_INLINE_WRITE, .max_inline_data = 16 }, { .max_send_sge = 99 },
+        { .max_rdma_sge = 99 }, { .comp_mask = 1 },
+    };
+    static const struct efadv_rq_depth_attr rq[] = {
+        { .max_recv_sge = 1 }, { .max_recv_sge = 2 }, { .max_recv_sge = 99 }, { .comp_mask = 1 },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(sq) / sizeof(sq[0]); i++) {
+        struct efadv_sq_depth_attr attr = sq[i];
+
+        printf("send depth %zu: %d\n", i, efadv_get_max_sq_depth(context, &attr, sizeof(attr)));
+    }
+    for (i = 0; i < sizeof(rq) / sizeof(rq[0]); i++) {
+        struct efadv_rq_depth_attr attr = rq[i];
+
+        printf("receive depth %zu: %d\n", i, efadv_get_max_rq_depth(context, &attr, sizeof(attr)));
+    }
+}
+
+static struct ibv_qp *make_qp(struct ibv_cq_ex *cq, uint32_t max_inline, uint16_t flags)
+{
+    struct ibv_qp_init_attr_ex attr = {
+        .send_cq = ibv_cq_ex_to_cq(cq), .recv_cq = ibv_cq_ex_to_cq(cq),
+        .cap = { .max_send_wr = 16, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1,
+                 .max_inline_data = max_inline },
+        .qp_type = IBV_QPT_DRIVER, .pd = pd,
+        .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+        .send_ops_flags = IBV_QP_EX_WITH_SEND,
+    };
+    struct efadv_qp_init_attr efa = {
+        .driver_qp_type = EFADV_QP_DRIVER_TYPE_SRD, .flags = flags,
+        .wr_flags = EFADV_WR_EX_WITH_PROCESSING_HINTS,
+    };
+    struct ibv_qp *qp = efadv_create_qp_ex(context, &attr, &efa, sizeof(efa));
+    struct ibv_qp_attr to = { .qp_state = IBV_QPS_INIT, .port_num = 1, .qkey = QKEY };
+
+    if (!qp || ibv_modify_qp(qp, &to, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY)) {
+        die("a QP");
+    }
+    to.qp_state = IBV_QPS_RTR;
+    if (ibv_modify_qp(qp, &to, IBV_QP_STATE)) {
+        die("a QP to RTR");
+    }
+    to.qp_state = IBV_QPS_RTS;
+    if (ibv_modify_qp(qp, &to, IBV_QP_STATE | IBV_QP_SQ_PSN)) {
+        die("a QP to RTS");
+    }
+    return qp;
+}
+
+static void ask_queues(struct ibv_qp *qp, struct ibv_cq_ex *cq, const char *what)
+{
+    struct efadv_wq_attr sq = { }, rq = { };
+    struct efadv_cq_attr of = { };
+
+    printf("%s: queues %d\n", what, efadv_query_qp_wqs(qp, &sq, &rq, sizeof(sq)));
+    printf("  send: %d %u %u %d %u 0x%x\n", !!sq.buffer, sq.entry_size, sq.num_entries, !!sq.doorbell,
+           sq.max_batch, sq.caps);
+    printf("  receive: %d %u %u %d %u 0x%x\n", !!rq.buffer, rq.entry_size, rq.num_entries,
+           !!rq.doorbell, rq.max_batch, rq.caps);
+    printf("  completion: %d %d %u %u %d\n", efadv_query_cq(ibv_cq_ex_to_cq(cq), &of, sizeof(of)),
+           !!of.buffer, of.entry_size, of.num_entries, !!of.doorbell);
+    printf("  short: %d %d\n", efadv_query_qp_wqs(qp, &sq, &rq, 8),
+           efadv_query_cq(ibv_cq_ex_to_cq(cq), &of, 8));
+}
+
+/* Messages to ourselves, with hints. */
+static void exchange(struct ibv_qp *qp, struct ibv_cq_ex *cq, const char *what)
+{
+    struct ibv_qp_ex *ex = ibv_qp_to_qp_ex(qp);
+    int good = 0, done = 0, i, turns;
+    struct ibv_wc wc;
+
+    for (i = 0; i < MESSAGES; i++) {
+        struct ibv_sge sge = { (uintptr_t)memory + 256 * i, 256, mr->lkey };
+        struct ibv_recv_wr wr = { .wr_id = i, .sg_list = &sge, .num_sge = 1 }, *bad;
+
+        if (ibv_post_recv(qp, &wr, &bad)) {
+            die("receiving");
+        }
+        ibv_wr_start(ex);
+        ex->wr_id = 100 + i;
+        ex->wr_flags = IBV_SEND_SIGNALED;
+        ibv_wr_send(ex);
+        ibv_wr_set_ud_addr(ex, ah, qp->qp_num, QKEY);
+        ibv_wr_set_sge(ex, mr->lkey, (uintptr_t)memory + 2048, 100 + i);
+        efadv_wr_set_processing_hints(efadv_qp_from_ibv_qp_ex(ex),
+                                      EFADV_WR_PROCESSING_HINT_BURST_PPS_SENSITIVE);
+        if (ibv_wr_complete(ex)) {
+            die("sending");
+        }
+    }
+    for (turns = 0; done < 2 * MESSAGES && turns < TURNS; turns++) {
+        if (ibv_poll_cq(ibv_cq_ex_to_cq(cq), 1, &wc) == 1) {
+            done++;
+            good += wc.status == IBV_WC_SUCCESS;
+        }
+    }
+    printf("%s: %d of %d completed, %d well\n", what, done, 2 * MESSAGES, good);
+}
+
+static int make_dmabuf(void **map)
+{
+    int file = memfd_create("cq", MFD_ALLOW_SEALING), device = open("/dev/udmabuf", O_RDWR);
+    struct udmabuf_create create = { .memfd = file, .size = CQ_SIZE };
+    int fd;
+
+    if (file < 0 || device < 0 || ftruncate(file, CQ_SIZE) ||
+        fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK)) {
+        die("memory for a DMA-BUF");
+    }
+    fd = ioctl(device, UDMABUF_CREATE, &create);
+    *map = mmap(NULL, CQ_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (fd < 0 || *map == MAP_FAILED) {
+        die("a DMA-BUF");
+    }
+    return fd;
+}
+
+static struct ibv_cq_ex *make_external_cq(void *map, int fd, uint64_t length)
+{
+    struct ibv_cq_init_attr_ex attr = { .cqe = 64, .wc_flags = IBV_WC_STANDARD_FLAGS };
+    struct efadv_cq_init_attr efa = {
+        .flags = EFADV_CQ_INIT_FLAGS_EXT_MEM_DMABUF,
+        .ext_mem_dmabuf = { .buffer = map, .length = length, .fd = fd },
+    };
+
+    return efadv_create_cq(context, &attr, &efa, sizeof(efa));
+}
+
+static void use_external_cq(void)
+{
+    struct ibv_cq_ex *cq;
+    struct ibv_qp *qp;
+    void *map;
+    int fd = make_dmabuf(&map);
+
+    cq = make_external_cq(map, fd, 64);
+    printf("CQ in too little memory: %d\n", !!cq);
+    cq = make_external_cq(map, fd, CQ_SIZE);
+    printf("CQ in a DMA-BUF: %d\n", !!cq);
+    if (!cq) {
+        return;
+    }
+    qp = make_qp(cq, 0, 0);
+    ask_queues(qp, cq, "DMA-BUF");
+    exchange(qp, cq, "DMA-BUF");
+    printf("its memory is written to: %d\n", !!((uint32_t *)map)[0]);
+    if (ibv_destroy_qp(qp) || ibv_destroy_cq(ibv_cq_ex_to_cq(cq))) {
+        die("destroying");
+    }
+    cq = make_external_cq(NULL, fd, CQ_SIZE);
+    printf("CQ for others: %d\n", !!cq);
+    if (cq && ibv_destroy_cq(ibv_cq_ex_to_cq(cq))) {
+        die("destroying");
+    }
+}
+
+static void ask_counters(void)
+{
+    struct ibv_comp_cntr_init_attr attr = { };
+    struct efadv_comp_cntr_init_attr efa = { };
+    struct ibv_comp_cntr *cntr = efadv_create_comp_cntr(context, &attr, &efa, sizeof(efa));
+
+    printf("counter: %d\n", cntr ? 0 : errno);
+}
+
+int main(void)
+{
+    struct ibv_cq_init_attr_ex attr = { .cqe = 64, .wc_flags = IBV_WC_STANDARD_FLAGS };
+    struct ibv_cq_ex *cq;
+    struct ibv_qp *qp;
+
+    open_device();
+    ask_device();
+    ask_depths();
+    cq = ibv_create_cq_ex(context, &attr);
+    if (!cq) {
+        die("a CQ");
+    }
+    qp = make_qp(cq, 32, 0);
+    ask_queues(qp, cq, "narrow");
+    exchange(qp, cq, "narrow");
+    qp = make_qp(cq, 32, EFADV_QP_FLAGS_INLINE_WRITE);
+    ask_queues(qp, cq, "wide");
+    exchange(qp, cq, "wide");
+    use_external_cq();
+    ask_counters();
+    return 0;
+}
