@@ -21,7 +21,7 @@
 
 #define QKEY    0x5eed
 #define TURNS   200000000       /* of polling, before we give up */
-#define CQ_SIZE (64 * 1024)
+#define CQ_SIZE 4096            /* one page: the driver wants it contiguous */
 #define MESSAGES 8
 
 static struct ibv_context *context;
