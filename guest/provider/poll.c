@@ -91,6 +91,7 @@ static inline bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd,
 	uint16_t qpn = le16toh(cd->qp_num), id = le16toh(cd->req_id);
 	struct efa_qp *qp = cq->ctx->qps[qpn & cq->ctx->qp_mask];
 	struct efa_wq *wq;
+	uint64_t found;
 
 	if (unlikely(!qp || qp->vqp.qp.qp_num != qpn))
 		return false;
@@ -106,9 +107,11 @@ static inline bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd,
 	} else {
 		wq = &qp->rq.wq;
 	}
+	/* read before the slot is given back, and is another request's */
+	found = wq->wr_id[efa_slot(&wq->slots, id) & wq->slots.mask];
 	if (unlikely(!efa_slots_give(&wq->slots, id)))
 		return false;
-	*wr_id = wq->wr_id[efa_slot(&wq->slots, id)];
+	*wr_id = found;
 	return true;
 }
 
