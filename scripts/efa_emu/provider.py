@@ -47,7 +47,7 @@ class Sanitizer(NamedTuple):
 SANITIZERS = {
     "efa-emu-asan": Sanitizer(
         # what is undefined traps, which the other reports: a runtime of its own would want that of C++
-        ("-fsanitize=address,undefined", "-fsanitize-trap=undefined", "-fno-omit-frame-pointer"),
+        ("-U_FORTIFY_SOURCE", "-fsanitize=address,undefined", "-fsanitize-trap=undefined", "-fno-omit-frame-pointer"),
         "libasan.so.8",
         # most programs leave memory to their end; nodes are small
         {"ASAN_OPTIONS": "handle_sigill=1:detect_leaks=0:quarantine_size_mb=8"}),

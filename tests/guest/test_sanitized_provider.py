@@ -7,6 +7,7 @@ from efa_emu import perftest
 from efa_emu.perftest import Test
 
 CLUSTER = {"n": 2, "smp": 2, "mem": 768, "provider": "efa-emu-asan", "generation": 3}
+LEAKS = "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=1"
 
 
 def test_used(env):
@@ -29,4 +30,12 @@ def test_perftest(env):
 
 def test_threads(env):
     """Threads and forks; nothing is left when all objects have been destroyed."""
-    verbs_threads.run(env, 1000, settings="ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=1")
+    verbs_threads.run(env, 1000, settings=LEAKS)
+
+
+def test_watched_threads(env):
+    """The same while every request is looked at, with nothing to say of it, and traced."""
+    said = verbs_threads.run(env, 200, settings=f"{LEAKS} EFA_EMU_STRICT=1 EFA_EMU_TRACE=/tmp/trace")
+    assert not said.stderr, said.stderr
+    lines = int(env.exec(0, "grep -c 'efa_cqe CQ' /tmp/trace").stdout)
+    assert lines >= 2 * verbs_threads.SENDERS * 200, lines
