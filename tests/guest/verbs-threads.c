@@ -28,6 +28,7 @@
 #define POLLERS     3           /* of each kind one: classic, extended, with events */
 #define WINDOW      16          /* messages of a sender that are under way */
 #define DEPTH       (SENDERS * WINDOW)
+#define SEND_DEPTH  (DEPTH / 2) /* of the queue: who finds it full tries again, and takes the place that another left */
 #define POLLED      7           /* completions taken at once, at most */
 #define BATCH       5           /* requests posted at once, at most */
 #define WORDS       16          /* of a message, if it is not inline */
@@ -79,7 +80,7 @@ static struct buffers {
 
 static uint32_t messages;
 static atomic_uint arrived, batches, forks, others, other_halves, senders_done;
-static atomic_uint events;
+static atomic_uint events, full;
 static atomic_bool posted[DEPTH];
 static atomic_bool finished;
 
@@ -237,11 +238,11 @@ static void *poller(void *arg)
 
 /* ---- sending ---- */
 
-static struct ibv_qp *create_qp(uint32_t depth)
+static struct ibv_qp *create_qp(uint32_t sends, uint32_t buffers_posted)
 {
     struct ibv_qp_init_attr_ex attr = {
         .send_cq = ibv_cq_ex_to_cq(cq), .recv_cq = ibv_cq_ex_to_cq(cq), .qp_type = IBV_QPT_DRIVER, .sq_sig_all = 1,
-        .cap = { depth, depth, 1, 1, WORDS_INLINE * sizeof(uint32_t) },
+        .cap = { sends, buffers_posted, 1, 1, WORDS_INLINE * sizeof(uint32_t) },
         .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, .pd = pd,
         .send_ops_flags = IBV_QP_EX_WITH_SEND,
     };
@@ -265,8 +266,9 @@ static struct ibv_qp *create_qp(uint32_t depth)
 /* As a list of requests */
 static void post_list(struct sender *sender, uint32_t number, uint32_t count)
 {
-    struct ibv_send_wr wr[BATCH] = {}, *bad;
+    struct ibv_send_wr wr[BATCH] = {}, *bad = wr;
     struct ibv_sge sge[BATCH];
+    int err;
 
     for (uint32_t i = 0; i < count; i++) {
         sge[i].addr = (uintptr_t)&buffers->sent[sender->index][(number + i) % WINDOW];
@@ -282,11 +284,15 @@ static void post_list(struct sender *sender, uint32_t number, uint32_t count)
         wr[i].wr.ud.remote_qpn = qp->qp_num;
         wr[i].wr.ud.remote_qkey = QKEY;
     }
-    OK("ibv_post_send", ibv_post_send(qp, wr, &bad));
+    while ((err = ibv_post_send(qp, bad, &bad)) == ENOMEM) {
+        atomic_fetch_add(&full, 1);
+        sched_yield();
+    }
+    OK("ibv_post_send", err);
 }
 
-/* By the extended functions; the batch of one that was begun in error is given up */
-static void post_extended(struct sender *sender, uint32_t number, uint32_t count)
+/* By the extended functions: all or nothing */
+static int try_extended(struct sender *sender, uint32_t number, uint32_t count)
 {
     struct ibv_qp_ex *ex = ibv_qp_to_qp_ex(qp);
 
@@ -310,7 +316,18 @@ static void post_extended(struct sender *sender, uint32_t number, uint32_t count
             ibv_wr_set_sge(ex, mr->lkey, (uintptr_t)message, len);
         }
     }
-    OK("ibv_wr_complete", ibv_wr_complete(ex));
+    return ibv_wr_complete(ex);
+}
+
+static void post_extended(struct sender *sender, uint32_t number, uint32_t count)
+{
+    int err;
+
+    while ((err = try_extended(sender, number, count)) == ENOMEM) {
+        atomic_fetch_add(&full, 1);
+        sched_yield();
+    }
+    OK("ibv_wr_complete", err);
 }
 
 static void *send_all(void *arg)
@@ -347,7 +364,7 @@ static void *make_others(void *arg)
 {
     (void)arg;
     while (atomic_load(&senders_done) < SENDERS) {
-        struct ibv_qp *other = create_qp(1);
+        struct ibv_qp *other = create_qp(1, 1);
         struct ibv_mr *own = ibv_reg_mr(pd, &buffers->other, sizeof(struct message), IBV_ACCESS_LOCAL_WRITE);
         uint32_t data = 0;
         CHECK("ibv_reg_mr", own);
@@ -415,7 +432,7 @@ static void set_up(void)
     CHECK("ibv_reg_mr", mr = ibv_reg_mr(pd, buffers, sizeof(*buffers), IBV_ACCESS_LOCAL_WRITE));
     OK("ibv_query_gid", ibv_query_gid(context, 1, 0, &ah_attr.grh.dgid));
     CHECK("ibv_create_ah", ah = ibv_create_ah(pd, &ah_attr));
-    qp = create_qp(DEPTH);
+    qp = create_qp(SEND_DEPTH, DEPTH);
     for (uint32_t i = 0; i < DEPTH; i++) {
         post_recv(i);
     }
@@ -479,7 +496,7 @@ int main(int argc, char **argv)
     }
     tear_down();
     CHECK("all messages arrived", arrived == SENDERS * messages);
-    printf("messages=%u batches=%u events=%u others=%u forks=%u fork_status=%d\n", arrived, batches, events, others,
-           forks, ibv_is_fork_initialized());
+    printf("messages=%u batches=%u events=%u full=%u others=%u forks=%u fork_status=%d\n", arrived, batches, events,
+           full, others, forks, ibv_is_fork_initialized());
     return 0;
 }

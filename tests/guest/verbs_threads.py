@@ -17,5 +17,5 @@ def run(env, messages, on=None, settings=""):
     done = env.exec(0, f"{settings} /tmp/verbs-threads {messages}", on=cluster, limit=100)
     counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout)}
     assert counts["messages"] == SENDERS * messages, counts
-    assert all(counts[what] > 1 for what in ("events", "others", "forks")), counts
+    assert all(counts[what] > 1 for what in ("events", "full", "others", "forks")), counts
     return done
