@@ -22,7 +22,8 @@ enum efa_io_op {
 	EFA_IO_RDMA_WRITE,
 };
 
-/* ctrl1: bits 3:0 are the operation */
+/* ctrl1 */
+#define EFA_IO_TX_OP_MASK	0xf
 #define EFA_IO_TX_HAS_IMM	(1 << 4)
 #define EFA_IO_TX_INLINE_MSG	(1 << 5)
 #define EFA_IO_TX_META_DESC	(1 << 7)
@@ -77,6 +78,11 @@ struct efa_io_tx_wqe {
 	};
 };
 
+static inline enum efa_io_op efa_io_tx_op(const struct efa_io_tx_wqe *wqe)
+{
+	return wqe->meta.ctrl1 & EFA_IO_TX_OP_MASK;
+}
+
 #define EFA_IO_LKEY_MASK	0xffffff
 #define EFA_IO_RX_FIRST		(1u << 30)
 #define EFA_IO_RX_LAST		(1u << 31)
@@ -99,11 +105,10 @@ struct efa_io_rx_desc {
 #define EFA_IO_AH_UNKNOWN	0xffff
 
 #define EFA_IO_CDESC_SIZE	16
-#define EFA_IO_CDESC_SIZE_WIDE	32
 
 /*
- * A completion of 32 bytes: of a send, or of what was received; one of 16 ends
- * before the second half.
+ * A completion of 32 bytes: of a send, or of what was received; one of
+ * EFA_IO_CDESC_SIZE ends before the second half.
  */
 struct efa_io_cdesc {
 	__le16 req_id;

@@ -110,6 +110,11 @@ static int efa_ask_for_cq(struct efa_context *ctx, struct efa_cq *cq,
 			  const struct ibv_cq_init_attr_ex *attr, const struct efa_cq_opts *opts,
 			  struct efa_create_cq_resp *resp)
 {
+	struct efa_create_cq_cmd cmd = {
+		.efa.cq_entry_size = sizeof(struct efa_io_cdesc),
+		.efa.num_sub_cqs = cq->num_sub,
+	};
+	struct ibv_cq_init_attr_ex rounded = *attr;
 	struct verbs_create_cq_prov_attr *prov = NULL;
 	uint32_t cmd_flags = 0;
 #if EFA_EFADV >= 7
@@ -126,11 +131,6 @@ static int efa_ask_for_cq(struct efa_context *ctx, struct efa_cq *cq,
 		cmd_flags = CREATE_CQ_CMD_FLAGS_WITH_MEM_DMABUF;
 	}
 #endif
-	struct efa_create_cq_cmd cmd = {
-		.efa.cq_entry_size = sizeof(struct efa_io_cdesc),
-		.efa.num_sub_cqs = cq->num_sub,
-	};
-	struct ibv_cq_init_attr_ex rounded = *attr;
 
 	rounded.cqe = cq->mask + 1;
 	if (attr->channel)

@@ -112,11 +112,6 @@ static inline ALWAYS_INLINE struct efa_io_tx_wqe *efa_stage(struct efa_sq *sq, u
 	return wqe;
 }
 
-static enum efa_io_op efa_op(const struct efa_io_tx_wqe *wqe)
-{
-	return wqe->meta.ctrl1 & 0xf;
-}
-
 static void efa_set_imm(struct efa_io_tx_wqe *wqe, __be32 imm)
 {
 	wqe->meta.ctrl1 |= EFA_IO_TX_HAS_IMM;
@@ -366,7 +361,7 @@ static inline void efa_wr_sges(struct ibv_qp_ex *ex, size_t num, const struct ib
 	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
 
 	if (likely(sq->cur))
-		sq->err |= efa_set_sges(to_eqp_ex(ex), sq->cur, efa_op(sq->cur), num, sge);
+		sq->err |= efa_set_sges(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur), num, sge);
 }
 
 static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr, uint32_t length)
@@ -386,7 +381,7 @@ static inline void efa_wr_inline(struct ibv_qp_ex *ex, size_t num, const struct 
 	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
 
 	if (likely(sq->cur))
-		sq->err |= efa_set_inline(to_eqp_ex(ex), sq->cur, efa_op(sq->cur), num, buf);
+		sq->err |= efa_set_inline(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur), num, buf);
 }
 
 static void efa_wr_set_inline_data(struct ibv_qp_ex *ex, void *addr, size_t length)

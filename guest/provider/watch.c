@@ -317,7 +317,7 @@ static void efa_drop(struct efa_held *held)
 
 static void efa_hold_send(struct efa_qp *qp, const char *call, const struct efa_io_tx_wqe *wqe)
 {
-	enum efa_io_op op = wqe->meta.ctrl1 & 0xf;
+	enum efa_io_op op = efa_io_tx_op(wqe);
 	const struct efa_io_tx_buf_desc *sgl = op == EFA_IO_SEND ? wqe->sgl : &wqe->rdma.local_mem;
 	bool is_inline = wqe->meta.ctrl1 & EFA_IO_TX_INLINE_MSG;
 	struct efa_held *held = efa_held_new(qp, false, le16toh(wqe->meta.req_id),
@@ -390,14 +390,16 @@ void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, const struc
 /* A request is completed: are its buffers as they were? */
 static void efa_release(struct efa_held *held)
 {
+	uint64_t sum;
 	int i;
 
-	for (i = 0; i < held->num; i++)
-		if (held->buf[i].sum && efa_sum(held->qp, &held->buf[i]) &&
-		    efa_sum(held->qp, &held->buf[i]) != held->buf[i].sum)
+	for (i = 0; i < held->num; i++) {
+		sum = held->buf[i].sum ? efa_sum(held->qp, &held->buf[i]) : 0;
+		if (sum && sum != held->buf[i].sum)
 			efa_say("ibv_poll_cq", held->qp, held->wr_id, "the buffer at 0x%" PRIx64
 				" was written to before the request was completed",
 				held->buf[i].addr);
+	}
 	efa_drop(held);
 }
 
@@ -406,14 +408,14 @@ void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd)
 	bool recv = !(cd->flags & EFA_IO_CDESC_Q_SEND);
 	uint32_t qpn = le16toh(cd->qp_num);
 	uint16_t req_id = le16toh(cd->req_id);
-	struct efa_held *held, *next;
+	struct efa_held *held;
 
 	efa_trace("efa_cqe CQ %u: QP 0x%x request 0x%x status %u flags 0x%x", cq->cqn, qpn, req_id,
 		  cd->status, cd->flags);
 	if (cd->flags & EFA_IO_CDESC_UNSOLICITED)
 		return;
 	pthread_mutex_lock(&efa_watch_mutex);
-	list_for_each_safe(&efa_held_list, held, next, entry)
+	list_for_each(&efa_held_list, held, entry)
 		if (held->qp->vqp.qp.qp_num == qpn && efa_cq_of(held) == cq &&
 		    held->recv == recv && held->req_id == req_id) {
 			efa_release(held);

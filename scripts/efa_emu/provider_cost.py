@@ -22,7 +22,7 @@ WHOSE = ("stock", "ours")
 PROGRAM = TREE / "guest/suites/verbs-cost.c"
 IN_GUEST = "/tmp/verbs-cost"
 COUNTING = {"n": 1, "generation": 3, "provider": "efa-emu", "qemu_args": ("-icount", "shift=0,sleep=off")}
-"""Such a cluster's machine counts instructions. Asleep it would stop altogether; so its clock jumps, which keeps the host busy."""
+"""Such a cluster's machine counts instructions. Asleep it would stop for good, so its clock jumps; the host is busy."""
 
 RACING = {"n": 2, "generation": 3, "provider": "efa-emu"}
 RACES = {

@@ -7,8 +7,7 @@ from efa_emu import conformance
 OURS = {"test_parent_domain.ParentDomainTrafficTest": "6 skipped (pd, rc)"}
 
 
-def run(env, *modules, generation=2, limit=conformance.LIMIT_SECONDS, on=None,
-        environment=()):
+def run(env, *modules, generation=2, limit=conformance.LIMIT_SECONDS, on=None, environment=()):
     """Run the tests of these modules, or all, on node 0's device of a generation; none may fail. Return the verdicts."""
     names = [f"tests.{module}" for module in modules]
     verdicts = conformance.run(on or env.cluster, 0, generation, *names, limit=limit, environment=environment)
