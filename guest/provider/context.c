@@ -137,21 +137,6 @@ static int efa_get_limits(struct efa_context *ctx, uint32_t *max_qp)
 	return 0;
 }
 
-static int efa_init_qps(struct efa_context *ctx, uint32_t max_qp)
-{
-	uint32_t places = efa_pow2up(max_qp);
-
-	ctx->qps = calloc(places, sizeof(*ctx->qps));
-	ctx->qp_uses = calloc(places, sizeof(*ctx->qp_uses));
-	if (!ctx->qps || !ctx->qp_uses) {
-		free(ctx->qps);
-		free(ctx->qp_uses);
-		return ENOMEM;
-	}
-	ctx->qp_mask = places - 1;
-	return pthread_spin_init(&ctx->qp_lock, PTHREAD_PROCESS_PRIVATE);
-}
-
 static int efa_open(struct efa_context *ctx)
 {
 	struct efa_open_cmd cmd = {
@@ -175,7 +160,11 @@ static int efa_open(struct efa_context *ctx)
 	ctx->min_sq_wr = resp.efa.min_sq_wr;
 	ctx->page_size = sysconf(_SC_PAGESIZE);
 	err = efa_get_limits(ctx, &max_qp);
-	return err ?: efa_init_qps(ctx, max_qp);
+	if (err)
+		return err;
+	ctx->qp_mask = efa_pow2up(max_qp) - 1;
+	ctx->owners = calloc(ctx->qp_mask + 1, 2 * sizeof(*ctx->owners));
+	return ctx->owners ? 0 : ENOMEM;
 }
 
 static struct verbs_context *efa_alloc_context(struct ibv_device *device,
@@ -203,9 +192,7 @@ static void efa_free_context(struct ibv_context *ibvctx)
 {
 	struct efa_context *ctx = to_ectx(ibvctx);
 
-	pthread_spin_destroy(&ctx->qp_lock);
-	free(ctx->qp_uses);
-	free(ctx->qps);
+	free(ctx->owners);
 	verbs_uninit_context(&ctx->vctx);
 	free(ctx);
 }

@@ -25,7 +25,7 @@ int efadv_query_qp_wqs(struct ibv_qp *ibvqp, struct efadv_wq_attr *sq_attr,
 	sq.num_entries = qp->sq.wq.slots.count;
 	sq.doorbell = qp->sq.wq.db;
 	sq.max_batch = qp->sq.max_batch;
-	sq.caps = qp->sq.wide_ids ? EFADV_WQ_CAPS_64_BIT_REQ_ID : 0;
+	sq.caps = qp->sq.wq.wide_ids ? EFADV_WQ_CAPS_64_BIT_REQ_ID : 0;
 	if (qp->rq.ring) {
 		rq.buffer = (uint8_t *)qp->rq.ring;
 		rq.entry_size = sizeof(struct efa_io_rx_desc);

@@ -44,15 +44,24 @@ struct efa_context {
 	uint32_t max_cqe;
 	size_t page_size;
 
-	/*
-	 * Whose a completion is: QPs by the lower bits of their number, with
-	 * how often each place was used, which is a part of request ids.
-	 */
-	pthread_spinlock_t qp_lock;	/* for changes */
-	struct efa_qp **qps;
-	uint8_t *qp_uses;
+	struct efa_owner *owners;	/* two for each QP number */
 	uint32_t qp_mask;
 };
+
+/*
+ * Whose the completions of a QP number are, sends or receives: @wq's, if they
+ * come @from that ring. Changed under the lock of its CQ by who has the number
+ * of the kernel, so whoever has that lock and comes @from there may use @wq.
+ */
+struct efa_owner {
+	_Atomic(struct efa_sub_cq *) from;	/* NULL: nobody's */
+	struct efa_wq *wq;
+};
+
+static inline struct efa_owner *efa_owner(const struct efa_context *ctx, uint32_t qpn, bool send)
+{
+	return &ctx->owners[(qpn & ctx->qp_mask) * 2 + send];
+}
 
 static inline struct efa_context *to_ectx(struct ibv_context *ibvctx)
 {
@@ -141,7 +150,7 @@ struct efa_mr {
 /* One ring of a CQ. */
 struct efa_sub_cq {
 	uint8_t *buf;
-	uint32_t consumed;
+	uint64_t consumed;		/* since ever */
 };
 
 /* What efadv asks for beside what libibverbs does. */
@@ -206,6 +215,8 @@ static inline void efa_cq_ring(struct efa_cq *cq, bool arm)
 
 /* poll.c: functions of the extended API into @cq, for what is wanted */
 void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags);
+/* poll.c: entries of a ring since ever, those that wait to be polled included */
+uint64_t efa_sub_produced(const struct efa_cq *cq, const struct efa_sub_cq *sub);
 
 /* ---- queue pairs ---- */
 
@@ -213,7 +224,11 @@ void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags);
 struct efa_wq {
 	struct efa_lock lock;		/* for who posts; who polls has the CQ's */
 	struct efa_slots slots;
-	uint64_t *wr_id;		/* by slot */
+	uint64_t *wr_id;		/* by request id */
+	struct efa_cq *cq;
+	struct efa_sub_cq *sub;		/* of @cq, where completions come */
+	uint64_t since;			/* entries of @sub that are older than this queue */
+	bool wide_ids;			/* requests have their wr_id for an id */
 	uint32_t ring_mask;		/* entries - 1 */
 	uint32_t pc;			/* entries written */
 	uint32_t max_sge;
@@ -231,7 +246,6 @@ struct efa_sq {
 	uint32_t max_rdma_sge;
 	uint32_t max_batch;		/* WQEs to a doorbell */
 	unsigned int implied;		/* flags of all requests */
-	bool wide_ids;
 
 	/* between ibv_wr_start() and _complete(): WQEs that wait */
 	uint8_t *staged;
@@ -249,7 +263,6 @@ struct efa_rq {
 struct efa_qp {
 	struct verbs_qp vqp;
 	struct efa_context *ctx;
-	uint8_t use;			/* of its number */
 	struct efa_sq sq;
 	struct efa_rq rq;
 #if EFA_EFADV >= 7

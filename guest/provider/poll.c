@@ -85,30 +85,35 @@ static uint64_t efa_wide_id(const struct efa_io_cdesc *cd)
 	       (uint64_t)le16toh(cd->req_id_ex[2]) << 48;
 }
 
-/* The id of the request that an entry is about; false: there is none. */
-static inline bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd, uint64_t *wr_id)
+/*
+ * The wr_id of the request that the last entry taken of a ring is about; false:
+ * there is none. What a QP leaves behind that was destroyed, or was another of
+ * the same number, is not of that ring's owner, or older.
+ */
+static inline bool efa_resolve(struct efa_cq *cq, struct efa_sub_cq *sub,
+			       const struct efa_io_cdesc *cd, uint64_t *wr_id)
 {
-	uint16_t qpn = le16toh(cd->qp_num), id = le16toh(cd->req_id);
-	struct efa_qp *qp = cq->ctx->qps[qpn & cq->ctx->qp_mask];
+	struct efa_owner *owner = efa_owner(cq->ctx, le16toh(cd->qp_num), efa_is_send(cd));
+	uint16_t id = le16toh(cd->req_id);
 	struct efa_wq *wq;
 	uint64_t found;
 
-	if (unlikely(!qp || qp->vqp.qp.qp_num != qpn))
+	/* Nothing of a queue that enters is read before it is there. */
+	if (unlikely(atomic_load_explicit(&owner->from, memory_order_acquire) != sub))
 		return false;
-	if (efa_is_send(cd)) {
-		wq = &qp->sq.wq;
-		if (qp->sq.wide_ids) {
-			*wr_id = efa_wide_id(cd);
-			return efa_slots_give(&wq->slots, wq->slots.generation);
-		}
-	} else if (unlikely(cd->flags & EFA_IO_CDESC_UNSOLICITED)) {
+	wq = owner->wq;
+	if (unlikely(sub->consumed <= wq->since))
+		return false;
+	if (wq->wide_ids) {
+		*wr_id = efa_wide_id(cd);
+		return efa_slots_give(&wq->slots, 0);
+	}
+	if (unlikely(cd->flags & EFA_IO_CDESC_UNSOLICITED)) {
 		*wr_id = 0;	/* no request of ours led to it */
 		return true;
-	} else {
-		wq = &qp->rq.wq;
 	}
-	/* read before the slot is given back, and is another request's */
-	found = wq->wr_id[efa_slot(&wq->slots, id) & wq->slots.mask];
+	/* read before the id is given back, and is another request's */
+	found = wq->wr_id[id & wq->slots.mask];
 	if (unlikely(!efa_slots_give(&wq->slots, id)))
 		return false;
 	*wr_id = found;
@@ -117,53 +122,60 @@ static inline bool efa_resolve(struct efa_cq *cq, const struct efa_io_cdesc *cd,
 
 /* ---- the rings ---- */
 
-static inline const struct efa_io_cdesc *efa_sub_next(struct efa_cq *cq, struct efa_sub_cq *sub)
+/* Entry @at of a ring, counted since ever; NULL: it is not written yet. */
+static inline const struct efa_io_cdesc *efa_sub_entry(const struct efa_cq *cq,
+						       const struct efa_sub_cq *sub, uint64_t at)
 {
-	const struct efa_io_cdesc *cd = (const struct efa_io_cdesc *)sub->buf +
-					(sub->consumed & cq->mask);
+	const struct efa_io_cdesc *cd = (const struct efa_io_cdesc *)sub->buf + (at & cq->mask);
 	uint8_t flags = *(const volatile uint8_t *)&cd->flags;
 
-	if ((flags & EFA_IO_CDESC_PHASE) == efa_odd_round(sub->consumed, cq->mask))
-		return NULL;
-	/* The phase is read before what it vouches for, payload included. */
-	udma_from_device_barrier();
-	sub->consumed++;
-	cq->consumed++;
-	return cd;
+	return (flags & EFA_IO_CDESC_PHASE) == efa_odd_round(at, cq->mask) ? NULL : cd;
 }
 
-static inline const struct efa_io_cdesc *efa_entry(struct efa_cq *cq)
+uint64_t efa_sub_produced(const struct efa_cq *cq, const struct efa_sub_cq *sub)
 {
-	const struct efa_io_cdesc *cd;
-	uint16_t i;
+	uint64_t at = sub->consumed;
 
-	if (cq->num_sub == 1)
-		return efa_sub_next(cq, cq->sub);
-	for (i = 0; i < cq->num_sub; i++) {
-		cd = efa_sub_next(cq, &cq->sub[cq->next_sub]);
-		if (++cq->next_sub == cq->num_sub)
-			cq->next_sub = 0;
-		if (cd)
-			return cd;
-	}
-	return NULL;
+	while (at - sub->consumed <= cq->mask && efa_sub_entry(cq, sub, at))
+		at++;
+	return at;
 }
 
-/*
- * The next entry that belongs to somebody. What is left of a QP that was
- * destroyed, or was another of the same number, is passed over.
- */
+static inline struct efa_sub_cq *efa_next_sub(struct efa_cq *cq)
+{
+	struct efa_sub_cq *sub = &cq->sub[cq->next_sub];
+
+	if (++cq->next_sub == cq->num_sub)
+		cq->next_sub = 0;
+	return sub;
+}
+
+/* The next entry that belongs to somebody. */
 static inline ALWAYS_INLINE const struct efa_io_cdesc *efa_next(struct efa_cq *cq,
 								uint64_t *wr_id)
 {
 	const struct efa_io_cdesc *cd;
+	struct efa_sub_cq *sub;
+	uint16_t empty = 0;
 
-	do {
-		cd = efa_entry(cq);
-	} while (cd && unlikely(!efa_resolve(cq, cd, wr_id)));
-	if (efa_watches() && cd)
-		efa_watch_cqe(cq, cd);
-	return cd;
+	while (empty < cq->num_sub) {
+		sub = cq->num_sub == 1 ? cq->sub : efa_next_sub(cq);
+		cd = efa_sub_entry(cq, sub, sub->consumed);
+		if (!cd) {
+			empty++;
+			continue;
+		}
+		/* The phase is read before what it vouches for, payload included. */
+		udma_from_device_barrier();
+		sub->consumed++;
+		cq->consumed++;
+		if (unlikely(!efa_resolve(cq, sub, cd, wr_id)))
+			continue;
+		if (efa_watches())
+			efa_watch_cqe(cq, cd);
+		return cd;
+	}
+	return NULL;
 }
 
 /* ---- classic ---- */

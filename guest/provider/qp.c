@@ -110,12 +110,23 @@ static void efa_wq_free(struct efa_context *ctx, struct efa_wq *wq)
 	efa_lock_destroy(&wq->lock);
 }
 
-static void efa_wq_reset(struct efa_wq *wq, uint8_t use)
+/* Whatever is in the ring of completions is about requests of earlier. */
+static void efa_wq_reset(struct efa_wq *wq)
 {
+	efa_lock(&wq->cq->lock);
 	efa_lock(&wq->lock);
 	wq->pc = 0;
-	efa_slots_reset(&wq->slots, use);
+	wq->since = efa_sub_produced(wq->cq, wq->sub);
+	efa_slots_reset(&wq->slots);
 	efa_unlock(&wq->lock);
+	efa_unlock(&wq->cq->lock);
+}
+
+static int efa_wq_find_sub(struct efa_wq *wq, struct ibv_cq *ibvcq, uint16_t sub)
+{
+	wq->cq = to_ecq(ibvcq);
+	wq->sub = &wq->cq->sub[sub];
+	return sub < wq->cq->num_sub ? 0 : EIO;
 }
 
 static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
@@ -131,7 +142,7 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
 	sq->max_batch = efa_max_batch(ctx->max_tx_batch, sq->wqe_size, ctx->min_sq_wr, wqes);
 	sq->implied = attr->sq_sig_all ? IBV_SEND_SIGNALED : 0;
-	sq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
+	sq->wq.wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
 	sq->wq.max_sge = cap->max_send_sge;
 	sq->staged = calloc(wqes, sq->wqe_size);
 	if (!sq->staged)
@@ -184,6 +195,10 @@ static int efa_qp_map(struct efa_context *ctx, struct efa_qp *qp,
 	size_t llq = (size_t)sq->wqe_size * sq->wq.slots.count;
 	int err;
 
+	err = efa_wq_find_sub(&sq->wq, qp->vqp.qp.send_cq, resp->send_sub_cq_idx);
+	err = err ?: efa_wq_find_sub(&qp->rq.wq, qp->vqp.qp.recv_cq, resp->recv_sub_cq_idx);
+	if (err)
+		return err;
 	sq->llq_size = align(llq + resp->llq_desc_offset, ctx->page_size);
 	sq->llq_map = efa_map(ctx, resp->llq_desc_mmap_key, sq->llq_size, PROT_WRITE);
 	if (!sq->llq_map)
@@ -216,28 +231,10 @@ static int efa_ask_for_qp(struct efa_context *ctx, struct efa_qp *qp,
 		if (efa_attr->flags & EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV)
 			cmd.efa.flags |= EFA_ABI_QP_UNSOLICITED;
 	}
-	if (qp->sq.wide_ids)
+	if (qp->sq.wq.wide_ids)
 		cmd.efa.flags |= EFA_ABI_QP_64_BIT_ID;
 	return ibv_cmd_create_qp_ex(&ctx->vctx.context, &qp->vqp, attr, &cmd.ibv_cmd, sizeof(cmd),
 				    &resp->ibv_resp, sizeof(*resp));
-}
-
-/* Nobody polls where completions of @qp come. */
-static void efa_lock_cqs(struct efa_qp *qp)
-{
-	struct efa_cq *send = to_ecq(qp->vqp.qp.send_cq);
-	struct efa_cq *recv = to_ecq(qp->vqp.qp.recv_cq);
-
-	efa_lock(send < recv ? &send->lock : &recv->lock);
-	if (send != recv)
-		efa_lock(send < recv ? &recv->lock : &send->lock);
-}
-
-static void efa_unlock_cqs(struct efa_qp *qp)
-{
-	efa_unlock(&to_ecq(qp->vqp.qp.send_cq)->lock);
-	if (qp->vqp.qp.send_cq != qp->vqp.qp.recv_cq)
-		efa_unlock(&to_ecq(qp->vqp.qp.recv_cq)->lock);
 }
 
 /* The device has forgotten everything that was posted. */
@@ -245,35 +242,25 @@ static void efa_qp_reset(struct efa_qp *qp)
 {
 	if (efa_watches())
 		efa_watch_forget(qp);
-	efa_lock_cqs(qp);
-	efa_wq_reset(&qp->sq.wq, qp->use);
-	efa_wq_reset(&qp->rq.wq, qp->use);
-	efa_unlock_cqs(qp);
+	efa_wq_reset(&qp->sq.wq);
+	efa_wq_reset(&qp->rq.wq);
 }
 
-/* Completions find it from now on. */
-static void efa_qp_enter(struct efa_context *ctx, struct efa_qp *qp)
+/* Completions of its number find @wq from now on, or no more. */
+static void efa_wq_own(struct efa_qp *qp, struct efa_wq *wq, bool own)
 {
-	uint32_t at = qp->vqp.qp.qp_num & ctx->qp_mask;
+	struct efa_owner *owner = efa_owner(qp->ctx, qp->vqp.qp.qp_num, wq == &qp->sq.wq);
 
-	/* not under the lock, which is taken inside of those of CQs */
-	qp->use = ctx->qp_uses[at]++;	/* the number is ours alone */
-	efa_qp_reset(qp);
-	pthread_spin_lock(&ctx->qp_lock);
-	ctx->qps[at] = qp;
-	pthread_spin_unlock(&ctx->qp_lock);
+	efa_lock(&wq->cq->lock);
+	owner->wq = wq;
+	atomic_store_explicit(&owner->from, own ? wq->sub : NULL, memory_order_release);
+	efa_unlock(&wq->cq->lock);
 }
 
-/* ... and no more. */
-static void efa_qp_leave(struct efa_context *ctx, struct efa_qp *qp)
+static void efa_qp_own(struct efa_qp *qp, bool own)
 {
-	efa_lock_cqs(qp);
-	pthread_spin_lock(&ctx->qp_lock);
-	ctx->qps[qp->vqp.qp.qp_num & ctx->qp_mask] = NULL;
-	pthread_spin_unlock(&ctx->qp_lock);
-	efa_unlock_cqs(qp);
-	if (efa_watches())
-		efa_watch_forget(qp);
+	efa_wq_own(qp, &qp->sq.wq, own);
+	efa_wq_own(qp, &qp->rq.wq, own);
 }
 
 static struct efa_qp *efa_qp_alloc(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
@@ -325,7 +312,8 @@ struct ibv_qp *efa_qp_new(struct efa_context *ctx, struct ibv_qp_init_attr_ex *a
 		efa_qp_fill_wr_ops(qp, attr->send_ops_flags);
 		qp->vqp.comp_mask |= VERBS_QP_EX;
 	}
-	efa_qp_enter(ctx, qp);
+	efa_qp_reset(qp);
+	efa_qp_own(qp, true);
 	return &qp->vqp.qp;
 
 free:
@@ -396,11 +384,17 @@ int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op, uint
 int efa_destroy_qp(struct ibv_qp *ibvqp)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
-	int err = ibv_cmd_destroy_qp(ibvqp);
+	int err;
 
-	if (err)
+	/* Before another QP can have the number. */
+	efa_qp_own(qp, false);
+	err = ibv_cmd_destroy_qp(ibvqp);
+	if (err) {
+		efa_qp_own(qp, true);
 		return err;
-	efa_qp_leave(qp->ctx, qp);
+	}
+	if (efa_watches())
+		efa_watch_forget(qp);
 	efa_qp_free(qp);
 	return 0;
 }

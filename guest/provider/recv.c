@@ -29,7 +29,7 @@ static inline void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
 	uint32_t ctrl = EFA_IO_RX_FIRST, pc = rq->wq.pc;
 	struct efa_io_rx_desc *desc;
 
-	rq->wq.wr_id[efa_slot(&rq->wq.slots, id)] = wr->wr_id;
+	rq->wq.wr_id[id] = wr->wr_id;
 	do {
 		desc = &rq->ring[pc++ & rq->wq.ring_mask];
 		if (sge == last)

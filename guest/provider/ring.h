@@ -44,27 +44,24 @@ static inline uint16_t efa_max_batch(uint16_t max_tx_batch, uint16_t wqe_size,
 }
 
 /*
- * The request ids of a queue. SRD completes in any order, so which are free is
- * kept in a ring: who posts takes at one end, who polls gives back at the
- * other, and neither waits for the other. Of an id the lower bits are a slot,
- * those above tell the QP from an earlier one of its number.
+ * The request ids of a queue, from 0. SRD completes in any order, so which are
+ * free is kept in a ring: who posts takes at one end, who polls gives back at
+ * the other, and neither waits for the other.
  */
 struct efa_slots {
-	uint16_t *free;			/* ids */
-	uint32_t mask;			/* entries of @free - 1, and of the slot in an id */
-	uint32_t count;			/* of slots */
-	uint32_t generation;		/* in its place above the slot */
+	uint16_t *free;
+	uint32_t mask;			/* entries of @free - 1 */
+	uint32_t count;			/* of ids */
 	_Atomic(uint32_t) taken, given;	/* since ever; each is one side's */
 };
 
-/* All are free, of the @use-th QP of its number. */
-static inline void efa_slots_reset(struct efa_slots *s, uint8_t use)
+/* All are free. */
+static inline void efa_slots_reset(struct efa_slots *s)
 {
-	unsigned int i;
+	uint32_t i;
 
-	s->generation = (uint16_t)(use * (s->mask + 1));
 	for (i = 0; i < s->count; i++)
-		s->free[i] = i + s->generation;
+		s->free[i] = i;
 	atomic_store(&s->taken, 0);
 	atomic_store(&s->given, s->count);
 }
@@ -91,12 +88,6 @@ static inline void efa_slots_untake(struct efa_slots *s, uint32_t num)
 	atomic_store_explicit(&s->taken, s->taken - num, memory_order_relaxed);
 }
 
-/* That of an id; of one that is not of this queue it is too large. */
-static inline uint32_t efa_slot(const struct efa_slots *s, uint16_t id)
-{
-	return (uint16_t)(id - s->generation);
-}
-
 /* False: nothing was taken, or @id is none of these. */
 static inline bool efa_slots_give(struct efa_slots *s, uint16_t id)
 {
@@ -104,7 +95,7 @@ static inline bool efa_slots_give(struct efa_slots *s, uint16_t id)
 	uint32_t taken = atomic_load_explicit(&s->taken, memory_order_relaxed);
 	uint32_t count = s->count;
 
-	if (efa_slot(s, id) >= count || given - taken >= count)
+	if (id >= count || given - taken >= count)
 		return false;
 	s->free[given & s->mask] = id;
 	atomic_store_explicit(&s->given, given + 1, memory_order_release);

@@ -83,13 +83,13 @@ static inline void efa_set_id(struct efa_sq *sq, struct efa_io_tx_meta_desc *met
 {
 	uint16_t id = efa_slots_take(&sq->wq.slots);
 
-	if (sq->wide_ids) {
+	if (sq->wq.wide_ids) {
 		id = (uint16_t)wr_id;
 		meta->req_id_ex[0] = htole16((uint16_t)(wr_id >> 16));
 		meta->req_id_ex[1] = htole16((uint16_t)(wr_id >> 32));
 		meta->req_id_ex[2] = htole16((uint16_t)(wr_id >> 48));
 	} else {
-		sq->wq.wr_id[efa_slot(&sq->wq.slots, id)] = wr_id;
+		sq->wq.wr_id[id] = wr_id;
 	}
 	meta->req_id = htole16(id);
 }

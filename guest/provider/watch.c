@@ -303,7 +303,7 @@ static struct efa_held *efa_held_new(struct efa_qp *qp, bool recv, uint16_t req_
 	held->qp = qp;
 	held->recv = recv;
 	held->req_id = req_id;
-	held->wr_id = wq->wr_id[efa_slot(&wq->slots, req_id)];
+	held->wr_id = wq->wr_id[req_id];
 	held->num = num;
 	return held;
 }

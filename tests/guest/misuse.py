@@ -30,23 +30,30 @@ class Side:
     def __init__(self, ud=False, depth=64, to_rts=True):
         self.context = d.Context(name=d.get_device_list()[0].name.decode())
         self.pd, self.cq = PD(self.context), CQ(self.context, depth)
-        caps = QPCap(max_send_wr=16, max_recv_wr=16, max_send_sge=1, max_recv_sge=1, max_inline_data=32)
-        if ud:
-            self.qp = QP(self.pd, QPInitAttr(qp_type=e.IBV_QPT_UD, scq=self.cq, rcq=self.cq, cap=caps))
-        else:
-            kind = efadv.EfaQPInitAttr()
-            kind.driver_qp_type = efa_e.EFADV_QP_DRIVER_TYPE_SRD
-            init = QPInitAttrEx(qp_type=e.IBV_QPT_DRIVER, scq=self.cq, rcq=self.cq, cap=caps, pd=self.pd,
-                                comp_mask=e.IBV_QP_INIT_ATTR_PD | e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-                                send_ops_flags=e.IBV_QP_EX_WITH_SEND)
-            self.qp = efadv.SRDQPEx(self.context, init, kind)
+        self.qp = self.make_qp(ud)
         if to_rts:
-            attr = QPAttr(port_num=1)
-            attr.qkey, attr.pkey_index = QKEY, 0
-            self.qp.to_rts(attr)
+            self.to_rts()
         self.mr = MR(self.pd, 16 * SIZE, e.IBV_ACCESS_LOCAL_WRITE)
         route = GlobalRoute(dgid=GID(self.context.query_gid(1, 0).gid))
         self.ah = AH(self.pd, attr=AHAttr(gr=route, is_global=1, port_num=1))
+
+    def make_qp(self, ud=False):
+        """A queue pair whose completions come to our CQ."""
+        caps = QPCap(max_send_wr=16, max_recv_wr=16, max_send_sge=1, max_recv_sge=1, max_inline_data=32)
+        if ud:
+            return QP(self.pd, QPInitAttr(qp_type=e.IBV_QPT_UD, scq=self.cq, rcq=self.cq, cap=caps))
+        kind = efadv.EfaQPInitAttr()
+        kind.driver_qp_type = efa_e.EFADV_QP_DRIVER_TYPE_SRD
+        init = QPInitAttrEx(qp_type=e.IBV_QPT_DRIVER, scq=self.cq, rcq=self.cq, cap=caps, pd=self.pd,
+                            comp_mask=e.IBV_QP_INIT_ATTR_PD | e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+                            send_ops_flags=e.IBV_QP_EX_WITH_SEND)
+        return efadv.SRDQPEx(self.context, init, kind)
+
+    def to_rts(self):
+        """Make the queue pair ready."""
+        attr = QPAttr(port_num=1)
+        attr.qkey, attr.pkey_index = QKEY, 0
+        self.qp.to_rts(attr)
 
     def sge(self, at=0, size=SIZE, key=None):
         """A piece of the memory, in units of SIZE."""
@@ -173,7 +180,8 @@ def early_dereg():
 CASES = (nothing, long_inline, wrong_state, unsignalled, too_many, wrong_key, used_twice, written_early, small_cq, no_grh,
          early_dereg)
 
-for case in [case for case in CASES if case.__name__ in sys.argv[1:] or not sys.argv[1:]]:
-    print(f"== {case.__name__}", file=sys.stderr, flush=True)
-    case()
-print("== end", file=sys.stderr, flush=True)
+if __name__ == "__main__":
+    for case in [case for case in CASES if case.__name__ in sys.argv[1:] or not sys.argv[1:]]:
+        print(f"== {case.__name__}", file=sys.stderr, flush=True)
+        case()
+    print("== end", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), T
          Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
          Test("ib_write_bw", "SRD", 65536, 500, ("--write_with_imm",)), Test("ib_read_bw", "SRD", 65536, 500))
 DIRECT = Path(__file__).with_name("efadv-direct.c")
+LEFTOVERS = Path(__file__).with_name("leftovers.py")
 MISUSE = Path(__file__).with_name("misuse.py")
 EXPLAINED = {
     "nothing": [],
@@ -107,6 +108,23 @@ def test_sub_cqs(env):
     cluster = env.up("sub", **{**CLUSTER, "generation": 0, "device": "sub-cqs-per-cq=2"})
     rdma_core.run(env, "test_efa_srd", "test_efadv", generation=0, on=cluster)
     env.say(str(perftest.run(cluster, Test("ib_send_bw", "SRD", 4096, 2000, ("-r", "2000")), limit=60)))
+
+
+def test_leftovers(env):
+    """Completions that a queue pair leaves behind are not those of the next one of its number."""
+    _leave_behind(env, driver="stock", generation=3)
+
+
+def test_leftovers_wide(env):
+    """Nor are they if requests have ids of 64 bits, of which the driver of 6.12 does not know."""
+    _leave_behind(env, driver="efa-emu", generation=4)
+
+
+def _leave_behind(env, **options):
+    cluster = env.up("few", **{**CLUSTER, "n": 1, "device": "max-qp=2", **options})
+    for program in (MISUSE, LEFTOVERS):
+        cluster.put(0, program, f"/tmp/{program.name}")
+    assert env.exec(0, f"python3 /tmp/{LEFTOVERS.name}", on=cluster).stdout == "well\n"
 
 
 def test_batches(env):

@@ -72,17 +72,17 @@ typedef struct Slots {
     uint32_t num_out;
 } Slots;
 
-static void slots_init(Slots *t, uint32_t count, uint8_t use)
+static void slots_init(Slots *t, uint32_t count)
 {
     *t = (Slots) {
         .s = { .free = t->free, .count = count, .mask = efa_pow2up(count) - 1 },
     };
-    efa_slots_reset(&t->s, use);
+    efa_slots_reset(&t->s);
 }
 
 static void slots_take(Slots *t)
 {
-    uint32_t slot = efa_slot(&t->s, efa_slots_take(&t->s));
+    uint32_t slot = efa_slots_take(&t->s);
 
     g_assert_cmpuint(slot, <, t->s.count);
     g_assert_false(t->out[slot]);
@@ -92,7 +92,7 @@ static void slots_take(Slots *t)
 
 static void slots_give(Slots *t, uint32_t slot)
 {
-    g_assert_true(efa_slots_give(&t->s, slot + t->s.generation));
+    g_assert_true(efa_slots_give(&t->s, slot));
     t->out[slot] = false;
     t->num_out--;
 }
@@ -105,7 +105,7 @@ static void test_slots_order(void)
     for (count = 1; count <= SLOTS_MAX; count++) {
         Slots t;
 
-        slots_init(&t, count, count);
+        slots_init(&t, count);
         for (round = 0; round < 200; round++) {
             g_assert_cmpuint(efa_slots_left(&t.s), ==, count - t.num_out);
             num = g_test_rand_int_range(0, count - t.num_out + 1);
@@ -127,13 +127,13 @@ static void test_slots_untake(void)
     uint32_t i;
     Slots t;
 
-    slots_init(&t, 4, 1);
+    slots_init(&t, 4);
     for (i = 0; i < 4; i++) {
         slots_take(&t);
     }
     slots_give(&t, 2);
     slots_give(&t, 0);
-    g_assert_cmpuint(efa_slots_take(&t.s), ==, 2 + t.s.generation);
+    g_assert_cmpuint(efa_slots_take(&t.s), ==, 2);
     slots_give(&t, 3);
     efa_slots_untake(&t.s, 1);
     slots_give(&t, 1);
@@ -150,35 +150,16 @@ static void test_slots_foreign(void)
     uint32_t id;
     Slots t;
 
-    slots_init(&t, 5, 7);
+    slots_init(&t, 5);
     for (id = 0; id <= UINT16_MAX; id++) {
         g_assert_false(efa_slots_give(&t.s, id));
     }
     efa_slots_take(&t.s);
-    for (id = 0; id <= UINT16_MAX; id++) {
-        if (efa_slot(&t.s, id) >= 5) {
-            g_assert_false(efa_slots_give(&t.s, id));
-        }
+    for (id = 5; id <= UINT16_MAX; id++) {
+        g_assert_false(efa_slots_give(&t.s, id));
     }
-    g_assert_true(efa_slots_give(&t.s, 4 + t.s.generation));
-    g_assert_false(efa_slots_give(&t.s, t.s.generation));
-}
-
-/* The next QP of a number knows none of the ids of this one. */
-static void test_slots_generation(void)
-{
-    uint32_t slot, use;
-    Slots one, next;
-
-    for (use = 0; use < 256; use++) {
-        slots_init(&one, SLOTS_MAX, use);
-        slots_init(&next, SLOTS_MAX, use + 1);
-        efa_slots_take(&next.s);
-        for (slot = 0; slot < SLOTS_MAX; slot++) {
-            g_assert_false(efa_slots_give(&next.s,
-                                          slot + one.s.generation));
-        }
-    }
+    g_assert_true(efa_slots_give(&t.s, 4));
+    g_assert_false(efa_slots_give(&t.s, 0));
 }
 
 typedef struct Turns {
@@ -197,7 +178,7 @@ static void *giver(void *opaque)
     for (i = 0; i < TURNS; i++) {
         uint16_t id = GPOINTER_TO_UINT(g_async_queue_pop(t->out)) - 1;
 
-        g_assert_cmpint(t->owner[efa_slot(t->s, id)]--, ==, 1);
+        g_assert_cmpint(t->owner[id]--, ==, 1);
         g_assert_true(efa_slots_give(t->s, id));
     }
     return NULL;
@@ -211,7 +192,7 @@ static void test_slots_threads(void)
     GThread *thread;
     Slots slots;
 
-    slots_init(&slots, 6, 9);
+    slots_init(&slots, 6);
     t.s = &slots.s;
     thread = g_thread_new("giver", giver, &t);
     for (i = 0; i < TURNS; i++) {
@@ -221,7 +202,7 @@ static void test_slots_threads(void)
             g_thread_yield();
         }
         id = efa_slots_take(t.s);
-        g_assert_cmpint(owner[efa_slot(t.s, id)]++, ==, 0);
+        g_assert_cmpint(owner[id]++, ==, 0);
         g_async_queue_push(t.out, GUINT_TO_POINTER(id + 1));
     }
     g_thread_join(thread);
@@ -238,7 +219,6 @@ int main(int argc, char **argv)
     g_test_add_func("/provider-ring/slots/order", test_slots_order);
     g_test_add_func("/provider-ring/slots/untake", test_slots_untake);
     g_test_add_func("/provider-ring/slots/foreign", test_slots_foreign);
-    g_test_add_func("/provider-ring/slots/generation", test_slots_generation);
     g_test_add_func("/provider-ring/slots/threads", test_slots_threads);
     return g_test_run();
 }
