@@ -4,22 +4,16 @@
  *
  * All that a send needs of one is the device's number for it.
  */
-#include <stdlib.h>
 #include "efa.h"
 
-struct efa_create_ah_resp {
-	struct ib_uverbs_create_ah_resp ibv_resp;
-	struct efa_abi_create_ah_resp efa;
-};
-
-struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *attr)
+static struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *attr)
 {
-	struct efa_create_ah_resp resp = {};
+	EFA_PAIR(, ib_uverbs_create_ah_resp, efa_abi_create_ah_resp) resp = {};
 	struct efa_ah *ah = calloc(1, sizeof(*ah));
 
 	if (!ah)
 		return NULL;
-	if (ibv_cmd_create_ah(ibvpd, &ah->ibvah, attr, &resp.ibv_resp, sizeof(resp))) {
+	if (ibv_cmd_create_ah(ibvpd, &ah->ibvah, attr, &resp.ibv, sizeof(resp))) {
 		free(ah);
 		return NULL;
 	}
@@ -27,7 +21,7 @@ struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *attr)
 	return &ah->ibvah;
 }
 
-int efa_destroy_ah(struct ibv_ah *ibvah)
+static int efa_destroy_ah(struct ibv_ah *ibvah)
 {
 	int err = ibv_cmd_destroy_ah(ibvah);
 
@@ -35,3 +29,8 @@ int efa_destroy_ah(struct ibv_ah *ibvah)
 		free(to_eah(ibvah));
 	return err;
 }
+
+const struct verbs_context_ops efa_ah_ops = {
+	.create_ah = efa_create_ah,
+	.destroy_ah = efa_destroy_ah,
+};

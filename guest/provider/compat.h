@@ -2,8 +2,7 @@
 /*
  * EFA provider: rdma-core 56
  *
- * All else is written for version 65. EFA_EFADV, which CMake defines, is the
- * version of efadv.h.
+ * All else is written for version 65. EFA_EFADV, which CMake defines, is the version of efadv.h.
  */
 #ifndef EFA_COMPAT_H
 #define EFA_COMPAT_H

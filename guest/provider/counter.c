@@ -5,9 +5,7 @@
  * Two numbers in memory, of successes and of errors, to which the device adds. Reading is a load;
  * all changes go through the kernel to the device, which holds the truth.
  */
-#include <errno.h>
 #include <infiniband/cmd_ioctl.h>
-#include <stdlib.h>
 #include "efa.h"
 
 enum { EFA_COMP, EFA_ERR, EFA_VALUES };
@@ -18,10 +16,7 @@ struct efa_comp_cntr {
 	_Atomic(uint64_t) own[EFA_VALUES];
 };
 
-static struct efa_comp_cntr *to_ecntr(struct ibv_comp_cntr *ibvcntr)
-{
-	return container_of(ibvcntr, struct efa_comp_cntr, ibvcntr);
-}
+#define to_ecntr(obj)	container_of(obj, struct efa_comp_cntr, ibvcntr)
 
 /* Where one of the two is: for us to read, for the kernel to find. */
 static int efa_place(struct efa_comp_cntr *cntr, int which,
@@ -89,19 +84,18 @@ struct ibv_comp_cntr *efadv_create_comp_cntr(struct ibv_context *ibvctx,
 	if (!err)
 		return &cntr->ibvcntr;
 	free(cntr);
-	errno = err;
-	return NULL;
+	return efa_fail(err);
 }
 
-struct ibv_comp_cntr *efa_create_comp_cntr(struct ibv_context *ibvctx,
-					   struct ibv_comp_cntr_init_attr *attr)
+static struct ibv_comp_cntr *efa_create_comp_cntr(struct ibv_context *ibvctx,
+						  struct ibv_comp_cntr_init_attr *attr)
 {
 	struct efadv_comp_cntr_init_attr own = {};
 
 	return efadv_create_comp_cntr(ibvctx, attr, &own, sizeof(own));
 }
 
-int efa_destroy_comp_cntr(struct ibv_comp_cntr *ibvcntr)
+static int efa_destroy_comp_cntr(struct ibv_comp_cntr *ibvcntr)
 {
 	int err = ibv_cmd_destroy_comp_cntr(ibvcntr);
 
@@ -121,12 +115,25 @@ static int efa_read_value(struct ibv_comp_cntr *ibvcntr, int which, uint64_t *va
 	return 0;
 }
 
-int efa_read_comp_cntr(struct ibv_comp_cntr *ibvcntr, uint64_t *value)
+static int efa_read_comp_cntr(struct ibv_comp_cntr *ibvcntr, uint64_t *value)
 {
 	return efa_read_value(ibvcntr, EFA_COMP, value);
 }
 
-int efa_read_err_comp_cntr(struct ibv_comp_cntr *ibvcntr, uint64_t *value)
+static int efa_read_err_comp_cntr(struct ibv_comp_cntr *ibvcntr, uint64_t *value)
 {
 	return efa_read_value(ibvcntr, EFA_ERR, value);
 }
+
+const struct verbs_context_ops efa_counter_ops = {
+	.create_comp_cntr = efa_create_comp_cntr,
+	.destroy_comp_cntr = efa_destroy_comp_cntr,
+	.inc_comp_cntr = ibv_cmd_inc_comp_cntr,
+	.inc_err_comp_cntr = ibv_cmd_inc_err_comp_cntr,
+	.qp_attach_comp_cntr = ibv_cmd_qp_attach_comp_cntr,
+	.query_comp_cntr_caps = ibv_cmd_query_comp_cntr_caps,
+	.read_comp_cntr = efa_read_comp_cntr,
+	.read_err_comp_cntr = efa_read_err_comp_cntr,
+	.set_comp_cntr = ibv_cmd_set_comp_cntr,
+	.set_err_comp_cntr = ibv_cmd_set_err_comp_cntr,
+};

@@ -5,8 +5,6 @@
  * For software that writes WQEs and reads completions itself: where the rings and doorbells are,
  * how deep they can be. Whoever uses a queue so does not use it by verbs as well.
  */
-#include <errno.h>
-#include <string.h>
 #include "efa.h"
 
 int efadv_query_qp_wqs(struct ibv_qp *ibvqp, struct efadv_wq_attr *sq_attr,
@@ -23,14 +21,14 @@ int efadv_query_qp_wqs(struct ibv_qp *ibvqp, struct efadv_wq_attr *sq_attr,
 	sq.buffer = qp->sq.llq;
 	sq.entry_size = qp->sq.wqe_size;
 	sq.num_entries = qp->sq.wq.slots.count;
-	sq.doorbell = qp->sq.wq.db;
+	sq.doorbell = qp->sq.wq.db.at;
 	sq.max_batch = qp->sq.max_batch;
 	sq.caps = qp->sq.wq.wide_ids ? EFADV_WQ_CAPS_64_BIT_REQ_ID : 0;
 	if (qp->rq.ring) {
 		rq.buffer = (uint8_t *)qp->rq.ring;
 		rq.entry_size = sizeof(struct efa_io_rx_desc);
 		rq.num_entries = qp->rq.wq.ring_mask + 1;
-		rq.doorbell = qp->rq.wq.db;
+		rq.doorbell = qp->rq.wq.db.at;
 		rq.max_batch = rq.num_entries;
 	}
 	memcpy(sq_attr, &sq, min_t(size_t, inlen, sizeof(sq)));
@@ -49,7 +47,7 @@ int efadv_query_cq(struct ibv_cq *ibvcq, struct efadv_cq_attr *attr, uint32_t in
 	out.buffer = cq->buf;
 	out.entry_size = sizeof(struct efa_io_cdesc);
 	out.num_entries = cq->mask + 1;
-	out.doorbell = cq->db;
+	out.doorbell = cq->db.at;
 	memcpy(attr, &out, min_t(size_t, inlen, sizeof(out)));
 	return 0;
 }
@@ -58,21 +56,20 @@ int efadv_query_cq(struct ibv_cq *ibvcq, struct efadv_cq_attr *attr, uint32_t in
 int efadv_get_max_sq_depth(struct ibv_context *ibvctx, struct efadv_sq_depth_attr *attr,
 			   uint32_t inlen)
 {
-	bool inline_write;
-	struct efa_context *ctx;
+	struct efa_context *ctx = to_ectx(ibvctx);
 	int err = EFA_CHECK_ARG(ibvctx, attr, max_inline_data, inlen);
+	bool inline_write;
 
 	if (err)
 		return -err;
-	ctx = to_ectx(ibvctx);
 	inline_write = attr->flags & EFADV_SQ_DEPTH_ATTR_INLINE_WRITE;
 	if (attr->comp_mask)
 		return -EINVAL;
 	if (!check_comp_mask(attr->flags, EFADV_SQ_DEPTH_ATTR_INLINE_WRITE) ||
 	    (inline_write && !efa_has(ctx, EFA_ABI_CAP_RDMA_WRITE)))
 		return -EOPNOTSUPP;
-	if (attr->max_send_sge > ctx->max_sq_sge || attr->max_rdma_sge > ctx->max_rdma_sge ||
-	    attr->max_inline_data > ctx->inline_buf_size_ex)
+	if (attr->max_send_sge > ctx->dev.max_sq_sge || attr->max_rdma_sge > ctx->max_rdma_sge ||
+	    attr->max_inline_data > ctx->told.inline_buf_size_ex)
 		return -EINVAL;
 	return efa_max_sq_wr(ctx, efa_wqe_size(attr->max_inline_data, inline_write));
 }
@@ -80,15 +77,14 @@ int efadv_get_max_sq_depth(struct ibv_context *ibvctx, struct efadv_sq_depth_att
 int efadv_get_max_rq_depth(struct ibv_context *ibvctx, struct efadv_rq_depth_attr *attr,
 			   uint32_t inlen)
 {
-	struct efa_context *ctx;
+	struct efa_context *ctx = to_ectx(ibvctx);
 	int err = EFA_CHECK_ARG(ibvctx, attr, max_recv_sge, inlen);
 
 	if (err)
 		return -err;
-	ctx = to_ectx(ibvctx);
-	if (attr->comp_mask || attr->max_recv_sge > ctx->max_rq_sge)
+	if (attr->comp_mask || attr->max_recv_sge > ctx->dev.max_rq_sge)
 		return -EINVAL;
-	return ctx->max_rq_wr / (attr->max_recv_sge ?: 1);
+	return ctx->dev.max_rq_wr / (attr->max_recv_sge ?: 1);
 }
 
 struct efadv_qp *efadv_qp_from_ibv_qp_ex(struct ibv_qp_ex *ibvqpx)

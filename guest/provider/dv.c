@@ -2,9 +2,7 @@
 /*
  * EFA provider: what libibverbs has no words for
  */
-#include <errno.h>
 #include <infiniband/cmd_ioctl.h>
-#include <string.h>
 #include "efa.h"
 
 int efadv_query_device(struct ibv_context *ibvctx, struct efadv_device_attr *attr, uint32_t inlen)
@@ -14,14 +12,11 @@ int efadv_query_device(struct ibv_context *ibvctx, struct efadv_device_attr *att
 	} caps[] = {
 		{ EFA_ABI_CAP_RDMA_READ, EFADV_DEVICE_ATTR_CAPS_RDMA_READ },
 		{ EFA_ABI_CAP_RNR_RETRY, EFADV_DEVICE_ATTR_CAPS_RNR_RETRY },
-		{ EFA_ABI_CAP_CQ_WITH_SGID,
-		  EFADV_DEVICE_ATTR_CAPS_CQ_WITH_SGID },
+		{ EFA_ABI_CAP_CQ_WITH_SGID, EFADV_DEVICE_ATTR_CAPS_CQ_WITH_SGID },
 		{ EFA_ABI_CAP_RDMA_WRITE, EFADV_DEVICE_ATTR_CAPS_RDMA_WRITE },
-		{ EFA_ABI_CAP_UNSOLICITED,
-		  EFADV_DEVICE_ATTR_CAPS_UNSOLICITED_WRITE_RECV },
+		{ EFA_ABI_CAP_UNSOLICITED, EFADV_DEVICE_ATTR_CAPS_UNSOLICITED_WRITE_RECV },
 #if EFA_EFADV >= 7
-		{ EFA_ABI_CAP_CQ_EXT_MEM,
-		  EFADV_DEVICE_ATTR_CAPS_CQ_WITH_EXT_MEM_DMABUF },
+		{ EFA_ABI_CAP_CQ_EXT_MEM, EFADV_DEVICE_ATTR_CAPS_CQ_WITH_EXT_MEM_DMABUF },
 		{ EFA_ABI_CAP_COMP_CNTR, EFADV_DEVICE_ATTR_CAPS_COMP_CNTR },
 #endif
 	};
@@ -32,15 +27,15 @@ int efadv_query_device(struct ibv_context *ibvctx, struct efadv_device_attr *att
 
 	if (err)
 		return err;
-	out.max_sq_wr = ctx->max_sq_wr;
-	out.max_rq_wr = ctx->max_rq_wr;
-	out.max_sq_sge = ctx->max_sq_sge;
-	out.max_rq_sge = ctx->max_rq_sge;
-	out.inline_buf_size = ctx->inline_buf_size;
+	out.max_sq_wr = ctx->dev.max_sq_wr;
+	out.max_rq_wr = ctx->dev.max_rq_wr;
+	out.max_sq_sge = ctx->dev.max_sq_sge;
+	out.max_rq_sge = ctx->dev.max_rq_sge;
+	out.inline_buf_size = ctx->told.inline_buf_size;
 #if EFA_EFADV >= 7
-	out.inline_buf_size_ex = ctx->inline_buf_size_ex;
+	out.inline_buf_size_ex = ctx->told.inline_buf_size_ex;
 #endif
-	out.max_rdma_size = ctx->max_rdma_size;
+	out.max_rdma_size = ctx->dev.max_rdma_size;
 	for (i = 0; i < ARRAY_SIZE(caps); i++)
 		if (efa_has(ctx, caps[i].abi))
 			out.device_caps |= caps[i].efadv;
@@ -62,26 +57,12 @@ int efadv_query_ah(struct ibv_ah *ibvah, struct efadv_ah_attr *attr, uint32_t in
 struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr,
 				      uint32_t driver_qp_type)
 {
-	struct efadv_qp_init_attr efa_attr = {
-		.driver_qp_type = driver_qp_type,
-	};
-	struct ibv_qp_init_attr_ex ex = {};
-	struct ibv_qp *qp;
+	struct efadv_qp_init_attr efa_attr = { .driver_qp_type = driver_qp_type };
 	int err = EFA_CHECK_ARG(ibvpd->context, &efa_attr, driver_qp_type, sizeof(efa_attr));
 
 	if (!err && attr->qp_type != IBV_QPT_DRIVER)
 		err = EINVAL;
-	if (err) {
-		errno = err;
-		return NULL;
-	}
-	memcpy(&ex, attr, sizeof(*attr));
-	ex.comp_mask = IBV_QP_INIT_ATTR_PD;
-	ex.pd = ibvpd;
-	qp = efa_qp_new(to_ectx(ibvpd->context), &ex, &efa_attr);
-	if (qp)
-		memcpy(attr, &ex, sizeof(*attr));
-	return qp;
+	return err ? efa_fail(err) : efa_qp_new_in(ibvpd, attr, &efa_attr);
 }
 
 static int efa_check_qp_ex(const struct efa_context *ctx, const struct efadv_qp_init_attr *efa_attr)
@@ -108,23 +89,15 @@ struct ibv_qp *efadv_create_qp_ex(struct ibv_context *ibvctx, struct ibv_qp_init
 {
 	struct efa_context *ctx = to_ectx(ibvctx);
 	struct efadv_qp_init_attr copy = {};
-	struct ibv_qp *qp;
 	int err = EFA_CHECK_ARG(ibvctx, efa_attr, driver_qp_type, inlen);
 
 	if (!err) {
 		memcpy(&copy, efa_attr, min_t(size_t, inlen, sizeof(copy)));
 		err = efa_check_qp_ex(ctx, &copy);
 	}
-	if (err) {
-		errno = err;
-		return NULL;
-	}
-	qp = efa_qp_new(ctx, attr_ex, &copy);
-#if EFA_EFADV >= 7
-	if (qp)
-		efa_qp_fill_dv_ops(to_eqp(qp), copy.wr_flags);
-#endif
-	return qp;
+	if (err)
+		return efa_fail(err);
+	return efa_qp_new(ctx, attr_ex, &copy);
 }
 
 static int efa_take_cq_opts(const struct efadv_cq_init_attr *attr, struct efa_cq_opts *opts)
@@ -161,10 +134,8 @@ struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx, struct ibv_cq_init
 		memcpy(&copy, efa_attr, min_t(size_t, inlen, sizeof(copy)));
 		err = efa_take_cq_opts(&copy, &opts);
 	}
-	if (err) {
-		errno = err;
-		return NULL;
-	}
+	if (err)
+		return efa_fail(err);
 	return efa_cq_new(to_ectx(ibvctx), attr_ex, &opts);
 }
 

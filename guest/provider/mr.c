@@ -2,9 +2,16 @@
 /*
  * EFA provider: memory regions, which are the kernel's and the device's
  */
-#include <errno.h>
-#include <stdlib.h>
 #include "efa.h"
+
+static struct efa_mr *efa_mr_new(uint64_t iova)
+{
+	struct efa_mr *mr = calloc(1, sizeof(*mr));
+
+	if (mr)
+		mr->iova = iova;
+	return mr;
+}
 
 static struct ibv_mr *efa_mr_made(struct efa_mr *mr, int err)
 {
@@ -17,40 +24,27 @@ static struct ibv_mr *efa_mr_made(struct efa_mr *mr, int err)
 	return &mr->vmr.ibv_mr;
 }
 
-static struct efa_mr *efa_mr_new(uint64_t iova)
-{
-	struct efa_mr *mr = calloc(1, sizeof(*mr));
-
-	if (mr)
-		mr->iova = iova;
-	return mr;
-}
-
-struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length,
-			  uint64_t iova, int access)
+static struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length, uint64_t iova,
+				 int access)
 {
 	struct efa_mr *mr = efa_mr_new(iova);
 	struct ib_uverbs_reg_mr_resp resp;
 	struct ibv_reg_mr cmd;
 
-	if (!mr)
-		return NULL;
-	return efa_mr_made(mr, ibv_cmd_reg_mr(ibvpd, addr, length, iova, access,
-					      &mr->vmr, &cmd, sizeof(cmd), &resp, sizeof(resp)));
+	return mr ? efa_mr_made(mr, ibv_cmd_reg_mr(ibvpd, addr, length, iova, access, &mr->vmr,
+						   &cmd, sizeof(cmd), &resp, sizeof(resp))) : NULL;
 }
 
-struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset,
-				 size_t length, uint64_t iova, int fd, int access)
+static struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset, size_t length,
+					uint64_t iova, int fd, int access)
 {
 	struct efa_mr *mr = efa_mr_new(iova);
 
-	if (!mr)
-		return NULL;
-	return efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length, iova, fd, access,
-						     &mr->vmr, NULL));
+	return mr ? efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length, iova, fd, access,
+							  &mr->vmr, NULL)) : NULL;
 }
 
-int efa_dereg_mr(struct verbs_mr *vmr)
+static int efa_dereg_mr(struct verbs_mr *vmr)
 {
 	struct efa_mr *mr = container_of(vmr, struct efa_mr, vmr);
 	int err = ibv_cmd_dereg_mr(vmr);
@@ -62,3 +56,9 @@ int efa_dereg_mr(struct verbs_mr *vmr)
 	free(mr);
 	return 0;
 }
+
+const struct verbs_context_ops efa_mr_ops = {
+	.dereg_mr = efa_dereg_mr,
+	.reg_dmabuf_mr = efa_reg_dmabuf_mr,
+	.reg_mr = efa_reg_mr,
+};

@@ -2,28 +2,21 @@
 /*
  * EFA provider: protection domains, and those who share nothing with threads
  *
- * A parent domain is a PD of the device with a promise: objects made in it
- * are used by one thread at a time, if it names a thread domain. Their locks
- * are then left out. The device and the kernel know nothing of it.
+ * A parent domain is a PD of the device with a promise: objects made in it are used by one thread
+ * at a time, if it names a thread domain. Their locks are then left out. The device and the kernel
+ * know nothing of it.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include "efa.h"
 
-struct efa_alloc_pd_resp {
-	struct ib_uverbs_alloc_pd_resp ibv_resp;
-	struct efa_abi_alloc_pd_resp efa;
-};
-
-struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx)
+static struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx)
 {
-	struct efa_alloc_pd_resp resp = {};
-	struct ibv_alloc_pd cmd;
+	EFA_PAIR(, ib_uverbs_alloc_pd_resp, efa_abi_alloc_pd_resp) resp = {};
 	struct efa_pd *pd = calloc(1, sizeof(*pd));
+	struct ibv_alloc_pd cmd;
 
 	if (!pd)
 		return NULL;
-	if (ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd), &resp.ibv_resp, sizeof(resp))) {
+	if (ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd), &resp.ibv, sizeof(resp))) {
 		free(pd);
 		return NULL;
 	}
@@ -31,48 +24,38 @@ struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx)
 	return &pd->ibvpd;
 }
 
-static int efa_dealloc_parent(struct efa_pd *pd)
-{
-	atomic_fetch_sub(&pd->inner->users, 1);
-	if (pd->td)
-		atomic_fetch_sub(&pd->td->users, 1);
-	free(pd);
-	return 0;
-}
-
-int efa_dealloc_pd(struct ibv_pd *ibvpd)
+static int efa_dealloc_pd(struct ibv_pd *ibvpd)
 {
 	struct efa_pd *pd = to_epd(ibvpd);
 	int err;
 
 	if (atomic_load(&pd->users))
 		return EBUSY;
+	err = pd->inner ? 0 : ibv_cmd_dealloc_pd(ibvpd);
+	if (err)
+		return err;
 	if (pd->inner)
-		return efa_dealloc_parent(pd);
-	err = ibv_cmd_dealloc_pd(ibvpd);
-	if (!err)
-		free(pd);
-	return err;
+		atomic_fetch_sub(&pd->inner->users, 1);
+	if (pd->td)
+		atomic_fetch_sub(&pd->td->users, 1);
+	free(pd);
+	return 0;
 }
 
-struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
-				       struct ibv_parent_domain_init_attr *attr)
+static struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
+					      struct ibv_parent_domain_init_attr *attr)
 {
 	struct efa_pd *pd;
 
 	if (ibv_check_alloc_parent_domain(attr))
 		return NULL;
 	/* no allocators of the caller's: nothing of ours is the device's */
-	if (attr->comp_mask) {
-		errno = EOPNOTSUPP;
-		return NULL;
-	}
+	if (attr->comp_mask)
+		return efa_fail(EOPNOTSUPP);
 	pd = calloc(1, sizeof(*pd));
 	if (!pd)
 		return NULL;
-	pd->inner = to_epd(attr->pd);
-	if (pd->inner->inner)
-		pd->inner = pd->inner->inner;
+	pd->inner = to_epd(attr->pd)->inner ?: to_epd(attr->pd);
 	pd->pdn = pd->inner->pdn;
 	atomic_fetch_add(&pd->inner->users, 1);
 	if (attr->td) {
@@ -83,14 +66,12 @@ struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
 	return &pd->ibvpd;
 }
 
-struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx, struct ibv_td_init_attr *attr)
+static struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx, struct ibv_td_init_attr *attr)
 {
 	struct efa_td *td;
 
-	if (attr->comp_mask) {
-		errno = EINVAL;
-		return NULL;
-	}
+	if (attr->comp_mask)
+		return efa_fail(EINVAL);
 	td = calloc(1, sizeof(*td));
 	if (!td)
 		return NULL;
@@ -98,7 +79,7 @@ struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx, struct ibv_td_init_attr 
 	return &td->ibvtd;
 }
 
-int efa_dealloc_td(struct ibv_td *ibvtd)
+static int efa_dealloc_td(struct ibv_td *ibvtd)
 {
 	struct efa_td *td = container_of(ibvtd, struct efa_td, ibvtd);
 
@@ -107,3 +88,11 @@ int efa_dealloc_td(struct ibv_td *ibvtd)
 	free(td);
 	return 0;
 }
+
+const struct verbs_context_ops efa_pd_ops = {
+	.alloc_parent_domain = efa_alloc_parent_domain,
+	.alloc_pd = efa_alloc_pd,
+	.alloc_td = efa_alloc_td,
+	.dealloc_pd = efa_dealloc_pd,
+	.dealloc_td = efa_dealloc_td,
+};

@@ -2,12 +2,9 @@
 /*
  * EFA provider: completions
  *
- * The device writes an entry and, last of all, turns its phase bit. Whoever
- * polls looks at that bit alone, and at the rest behind a barrier.
+ * The device writes an entry and, last of all, turns its phase bit. Whoever polls looks at that bit
+ * alone, and at the rest behind a barrier.
  */
-#include <errno.h>
-#include <string.h>
-#include <util/udma_barrier.h>
 #include "efa.h"
 
 /* ---- what an entry says ---- */
@@ -86,9 +83,9 @@ static uint64_t efa_wide_id(const struct efa_io_cdesc *cd)
 }
 
 /*
- * The wr_id of the request that the last entry taken of a ring is about; false:
- * there is none. What a QP leaves behind that was destroyed, or was another of
- * the same number, is not of that ring's owner, or older.
+ * The wr_id of the request that the last entry taken of a ring is about; false: there is none. What
+ * a QP leaves behind that was destroyed, or was another of the same number, is not of that ring's
+ * owner, or older.
  */
 static inline bool efa_resolve(struct efa_cq *cq, struct efa_sub_cq *sub,
 			       const struct efa_io_cdesc *cd, uint64_t *wr_id)
@@ -141,41 +138,39 @@ uint64_t efa_sub_produced(const struct efa_cq *cq, const struct efa_sub_cq *sub)
 	return at;
 }
 
-static inline struct efa_sub_cq *efa_next_sub(struct efa_cq *cq)
+/* Of many rings the next one that has an entry, if any has. */
+static struct efa_sub_cq *efa_next_sub(struct efa_cq *cq)
 {
-	struct efa_sub_cq *sub = &cq->sub[cq->next_sub];
+	struct efa_sub_cq *sub;
+	uint16_t i = 0;
 
-	if (++cq->next_sub == cq->num_sub)
-		cq->next_sub = 0;
+	do {
+		sub = &cq->sub[cq->next_sub];
+		if (++cq->next_sub == cq->num_sub)
+			cq->next_sub = 0;
+	} while (++i < cq->num_sub && !efa_sub_entry(cq, sub, sub->consumed));
 	return sub;
 }
 
 /* The next entry that belongs to somebody. */
-static inline ALWAYS_INLINE const struct efa_io_cdesc *efa_next(struct efa_cq *cq,
-								uint64_t *wr_id)
+static inline ALWAYS_INLINE const struct efa_io_cdesc *efa_next(struct efa_cq *cq, uint64_t *wr_id)
 {
 	const struct efa_io_cdesc *cd;
 	struct efa_sub_cq *sub;
-	uint16_t empty = 0;
 
-	while (empty < cq->num_sub) {
-		sub = cq->num_sub == 1 ? cq->sub : efa_next_sub(cq);
+	do {
+		sub = likely(cq->num_sub == 1) ? cq->sub : efa_next_sub(cq);
 		cd = efa_sub_entry(cq, sub, sub->consumed);
-		if (!cd) {
-			empty++;
-			continue;
-		}
+		if (!cd)
+			return NULL;
 		/* The phase is read before what it vouches for, payload included. */
 		udma_from_device_barrier();
 		sub->consumed++;
 		cq->consumed++;
-		if (unlikely(!efa_resolve(cq, sub, cd, wr_id)))
-			continue;
-		if (efa_watches())
-			efa_watch_cqe(cq, cd);
-		return cd;
-	}
-	return NULL;
+	} while (unlikely(!efa_resolve(cq, sub, cd, wr_id)));
+	if (efa_watches())
+		efa_watch_cqe(cq, cd);
+	return cd;
 }
 
 /* ---- classic ---- */
@@ -211,7 +206,7 @@ int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc)
 			break;
 		efa_fill_wc(&wc[i], cd);
 	}
-	if (i && cq->db)
+	if (i && cq->db.at)
 		efa_cq_ring(cq, false);
 	efa_unlock(&cq->lock);
 	return i;
@@ -219,9 +214,9 @@ int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc)
 
 /* ---- extended ---- */
 
-static int efa_take(struct efa_cq *cq)
+static inline int efa_next_poll(struct ibv_cq_ex *ex)
 {
-	struct ibv_cq_ex *ex = &cq->vcq.cq_ex;
+	struct efa_cq *cq = to_ecq_ex(ex);
 
 	cq->cur = efa_next(cq, &ex->wr_id);
 	if (!cq->cur)
@@ -238,72 +233,40 @@ static int efa_start_poll(struct ibv_cq_ex *ex, struct ibv_poll_cq_attr *attr)
 	if (unlikely(attr->comp_mask))
 		return EINVAL;
 	efa_lock(&cq->lock);
-	err = efa_take(cq);
+	err = efa_next_poll(ex);
 	if (err)
 		efa_unlock(&cq->lock);
 	return err;
-}
-
-static int efa_next_poll(struct ibv_cq_ex *ex)
-{
-	return efa_take(to_ecq_ex(ex));
 }
 
 static void efa_end_poll(struct ibv_cq_ex *ex)
 {
 	struct efa_cq *cq = to_ecq_ex(ex);
 
-	if (cq->db)
+	if (cq->db.at)
 		efa_cq_ring(cq, false);
 	efa_unlock(&cq->lock);
 }
 
-static enum ibv_wc_opcode efa_read_opcode(struct ibv_cq_ex *ex)
-{
-	return efa_wc_opcode(to_ecq_ex(ex)->cur);
-}
+/* What @value of the entry @cd is, as a function of the extended API. */
+#define EFA_READ(type, field, value) \
+	static type efa_read_##field(struct ibv_cq_ex *ex) \
+	{ \
+		const struct efa_io_cdesc *cd __attribute__((unused)) = to_ecq_ex(ex)->cur; \
+		\
+		return value; \
+	}
 
-static uint32_t efa_read_vendor_err(struct ibv_cq_ex *ex)
-{
-	return to_ecq_ex(ex)->cur->status;
-}
-
-static unsigned int efa_read_wc_flags(struct ibv_cq_ex *ex)
-{
-	return efa_wc_flags(to_ecq_ex(ex)->cur);
-}
-
-static uint32_t efa_read_byte_len(struct ibv_cq_ex *ex)
-{
-	const struct efa_io_cdesc *cd = to_ecq_ex(ex)->cur;
-
-	return efa_is_send(cd) ? 0 : efa_wc_len(cd);
-}
-
-static __be32 efa_read_imm_data(struct ibv_cq_ex *ex)
-{
-	return efa_wc_imm(to_ecq_ex(ex)->cur);
-}
-
-static uint32_t efa_read_qp_num(struct ibv_cq_ex *ex)
-{
-	return le16toh(to_ecq_ex(ex)->cur->qp_num);
-}
-
-static uint32_t efa_read_src_qp(struct ibv_cq_ex *ex)
-{
-	return le16toh(to_ecq_ex(ex)->cur->rx.src_qp_num);
-}
-
-static uint32_t efa_read_slid(struct ibv_cq_ex *ex)
-{
-	return le16toh(to_ecq_ex(ex)->cur->rx.ah);
-}
-
-static uint8_t efa_read_zero(struct ibv_cq_ex *ex)
-{
-	return 0;
-}
+EFA_READ(enum ibv_wc_opcode, opcode, efa_wc_opcode(cd))
+EFA_READ(uint32_t, vendor_err, cd->status)
+EFA_READ(unsigned int, wc_flags, efa_wc_flags(cd))
+EFA_READ(uint32_t, byte_len, efa_is_send(cd) ? 0 : efa_wc_len(cd))
+EFA_READ(__be32, imm_data, efa_wc_imm(cd))
+EFA_READ(uint32_t, qp_num, le16toh(cd->qp_num))
+EFA_READ(uint32_t, src_qp, le16toh(cd->rx.src_qp_num))
+EFA_READ(uint32_t, slid, le16toh(cd->rx.ah))
+EFA_READ(uint8_t, sl, 0)
+EFA_READ(uint8_t, dlid_path_bits, 0)
 
 /* ---- efadv ---- */
 
@@ -323,7 +286,7 @@ static bool efa_wc_is_unsolicited(struct efadv_cq *dv)
 	return container_of(dv, struct efa_cq, dv)->cur->flags & EFA_IO_CDESC_UNSOLICITED;
 }
 
-void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags)
+void efa_cq_fill_ops(struct efa_cq *cq, uint64_t efa_flags)
 {
 	struct ibv_cq_ex *ex = &cq->vcq.cq_ex;
 
@@ -333,20 +296,14 @@ void efa_cq_fill_ops(struct efa_cq *cq, uint64_t wc_flags, uint64_t efa_flags)
 	ex->read_opcode = efa_read_opcode;
 	ex->read_vendor_err = efa_read_vendor_err;
 	ex->read_wc_flags = efa_read_wc_flags;
-	if (wc_flags & IBV_WC_EX_WITH_BYTE_LEN)
-		ex->read_byte_len = efa_read_byte_len;
-	if (wc_flags & IBV_WC_EX_WITH_IMM)
-		ex->read_imm_data = efa_read_imm_data;
-	if (wc_flags & IBV_WC_EX_WITH_QP_NUM)
-		ex->read_qp_num = efa_read_qp_num;
-	if (wc_flags & IBV_WC_EX_WITH_SRC_QP)
-		ex->read_src_qp = efa_read_src_qp;
-	if (wc_flags & IBV_WC_EX_WITH_SLID)
-		ex->read_slid = efa_read_slid;
-	if (wc_flags & IBV_WC_EX_WITH_SL)
-		ex->read_sl = efa_read_zero;
-	if (wc_flags & IBV_WC_EX_WITH_DLID_PATH_BITS)
-		ex->read_dlid_path_bits = efa_read_zero;
+	/* whether asked for or not: none of them costs anything */
+	ex->read_byte_len = efa_read_byte_len;
+	ex->read_imm_data = efa_read_imm_data;
+	ex->read_qp_num = efa_read_qp_num;
+	ex->read_src_qp = efa_read_src_qp;
+	ex->read_slid = efa_read_slid;
+	ex->read_sl = efa_read_sl;
+	ex->read_dlid_path_bits = efa_read_dlid_path_bits;
 	if (efa_flags & EFADV_WC_EX_WITH_SGID)
 		cq->dv.wc_read_sgid = efa_wc_read_sgid;
 	if (efa_flags & EFADV_WC_EX_WITH_IS_UNSOLICITED)

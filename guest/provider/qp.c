@@ -2,38 +2,20 @@
 /*
  * EFA provider: queue pairs
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include "efa.h"
-
-struct efa_create_qp_cmd {
-	struct ibv_create_qp ibv_cmd;
-	struct efa_abi_create_qp efa;
-};
-
-struct efa_create_qp_resp {
-	struct ib_uverbs_create_qp_resp ibv_resp;
-	struct efa_abi_create_qp_resp efa;
-};
 
 /* ---- what is asked for ---- */
 
-#define EFA_UD_OPS	(IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM)
-#define EFA_WRITE_OPS	(IBV_QP_EX_WITH_RDMA_WRITE | \
-			 IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM)
-#define EFA_QP_MASKS	(IBV_QP_INIT_ATTR_PD | \
-			 IBV_QP_INIT_ATTR_SEND_OPS_FLAGS)
+#define EFA_QP_MASKS	(IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS)
 
 static uint64_t efa_possible_ops(const struct efa_context *ctx, bool srd)
 {
-	uint64_t ops = EFA_UD_OPS;
+	uint64_t ops = IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM;
 
 	if (srd && efa_has(ctx, EFA_ABI_CAP_RDMA_READ))
 		ops |= IBV_QP_EX_WITH_RDMA_READ;
 	if (srd && efa_has(ctx, EFA_ABI_CAP_RDMA_WRITE))
-		ops |= EFA_WRITE_OPS;
+		ops |= IBV_QP_EX_WITH_RDMA_WRITE | IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM;
 	return ops;
 }
 
@@ -44,22 +26,21 @@ uint16_t efa_wqe_size(uint32_t max_inline, bool inline_write)
 
 uint32_t efa_max_sq_wr(const struct efa_context *ctx, uint16_t wqe_size)
 {
-	return min_t(uint32_t, ctx->max_sq_wr, efa_pow2down(ctx->max_llq_size / wqe_size));
+	return min_t(uint32_t, ctx->dev.max_sq_wr, efa_pow2down(ctx->told.max_llq_size / wqe_size));
 }
 
-static int efa_check_caps(const struct efa_context *ctx,
-			  const struct ibv_qp_cap *cap, uint16_t wqe_size)
+static int efa_check_caps(const struct efa_context *ctx, const struct ibv_qp_cap *cap,
+			  uint16_t wqe_size)
 {
 	if (cap->max_send_wr > efa_max_sq_wr(ctx, wqe_size))
 		return EINVAL;
-	if (cap->max_send_sge > ctx->max_sq_sge || cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
-	    cap->max_recv_sge > ctx->max_rq_sge)
+	if (cap->max_send_sge > ctx->dev.max_sq_sge || cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
+	    cap->max_recv_sge > ctx->dev.max_rq_sge)
 		return EINVAL;
-	if (cap->max_recv_sge && cap->max_recv_wr > ctx->max_rq_wr / cap->max_recv_sge)
+	if (cap->max_recv_wr && (!cap->max_recv_sge ||
+				 cap->max_recv_wr > ctx->dev.max_rq_wr / cap->max_recv_sge))
 		return EINVAL;
-	if (cap->max_recv_wr && !cap->max_recv_sge)
-		return EINVAL;
-	return cap->max_inline_data > ctx->inline_buf_size_ex ? EINVAL : 0;
+	return cap->max_inline_data > ctx->told.inline_buf_size_ex ? EINVAL : 0;
 }
 
 static int efa_check_qp(const struct efa_context *ctx, const struct ibv_qp_init_attr_ex *attr,
@@ -80,9 +61,7 @@ static int efa_check_qp(const struct efa_context *ctx, const struct ibv_qp_init_
 		return EOPNOTSUPP;
 	if (attr->srq)
 		return EOPNOTSUPP;
-	if (!attr->recv_cq || !attr->send_cq)
-		return EINVAL;
-	return 0;
+	return attr->recv_cq && attr->send_cq ? 0 : EINVAL;
 }
 
 /* ---- queues ---- */
@@ -96,18 +75,15 @@ static int efa_wq_init(struct efa_wq *wq, uint32_t count, uint32_t entries, bool
 	slots->free = calloc(slots->mask + 1, sizeof(*slots->free));
 	wq->ring_mask = entries - 1;
 	wq->wr_id = calloc(slots->mask + 1, sizeof(*wq->wr_id));
-	if (!wq->wr_id || !slots->free)
-		return ENOMEM;
-	return efa_lock_init(&wq->lock, locked);
+	efa_lock_init(&wq->lock, locked);
+	return wq->wr_id && slots->free ? 0 : ENOMEM;
 }
 
 static void efa_wq_free(struct efa_context *ctx, struct efa_wq *wq)
 {
-	if (wq->db_page)
-		munmap(wq->db_page, ctx->page_size);
+	efa_unmap_db(ctx, &wq->db);
 	free(wq->slots.free);
 	free(wq->wr_id);
-	efa_lock_destroy(&wq->lock);
 }
 
 /* Whatever is in the ring of completions is about requests of earlier. */
@@ -133,14 +109,14 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 		       struct ibv_qp_init_attr_ex *attr, bool inline_write, bool locked)
 {
 	struct ibv_qp_cap *cap = &attr->cap;
-	uint32_t wqes;
+	uint32_t wqes = efa_pow2up(max_t(uint32_t, cap->max_send_wr, ctx->told.min_sq_wr));
 
-	wqes = efa_pow2up(max_t(uint32_t, cap->max_send_wr, ctx->min_sq_wr));
 	sq->wqe_size = efa_wqe_size(cap->max_inline_data, inline_write);
 	sq->max_inline = cap->max_inline_data;
 	sq->max_inline_rdma = inline_write ? cap->max_inline_data : 0;
 	sq->max_rdma_sge = min_t(uint16_t, ctx->max_rdma_sge, 1);
-	sq->max_batch = efa_max_batch(ctx->max_tx_batch, sq->wqe_size, ctx->min_sq_wr, wqes);
+	sq->max_batch = efa_max_batch(ctx->told.max_tx_batch, sq->wqe_size, ctx->told.min_sq_wr,
+				      wqes);
 	sq->implied = attr->sq_sig_all ? IBV_SEND_SIGNALED : 0;
 	sq->wq.wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
 	sq->wq.max_sge = cap->max_send_sge;
@@ -179,62 +155,56 @@ static void efa_qp_free(struct efa_qp *qp)
 
 /* ---- creation ---- */
 
-static int efa_map_db(struct efa_context *ctx, struct efa_wq *wq, uint64_t key, uint32_t offset)
-{
-	wq->db_page = efa_map(ctx, key, ctx->page_size, PROT_WRITE);
-	if (!wq->db_page)
-		return errno;
-	wq->db = (uint8_t *)wq->db_page + offset;
-	return 0;
-}
-
 static int efa_qp_map(struct efa_context *ctx, struct efa_qp *qp,
 		      const struct efa_abi_create_qp_resp *resp)
 {
 	struct efa_sq *sq = &qp->sq;
+	struct efa_rq *rq = &qp->rq;
+	void *ring = NULL;
 	size_t llq = (size_t)sq->wqe_size * sq->wq.slots.count;
 	int err;
 
 	err = efa_wq_find_sub(&sq->wq, qp->vqp.qp.send_cq, resp->send_sub_cq_idx);
-	err = err ?: efa_wq_find_sub(&qp->rq.wq, qp->vqp.qp.recv_cq, resp->recv_sub_cq_idx);
-	if (err)
-		return err;
+	err = err ?: efa_wq_find_sub(&rq->wq, qp->vqp.qp.recv_cq, resp->recv_sub_cq_idx);
 	sq->llq_size = align(llq + resp->llq_desc_offset, ctx->page_size);
-	sq->llq_map = efa_map(ctx, resp->llq_desc_mmap_key, sq->llq_size, PROT_WRITE);
-	if (!sq->llq_map)
-		return errno;
-	sq->llq = sq->llq_map + resp->llq_desc_offset;
-	err = efa_map_db(ctx, &sq->wq, resp->sq_db_mmap_key, resp->sq_db_offset);
-	if (err || !qp->rq.ring_size)
-		return err;
-	err = efa_map_db(ctx, &qp->rq.wq, resp->rq_db_mmap_key, resp->rq_db_offset);
+	err = err ?: efa_map(ctx, &sq->llq_map, resp->llq_desc_mmap_key, sq->llq_size, PROT_WRITE);
+	err = err ?: efa_map_db(ctx, &sq->wq.db, resp->sq_db_mmap_key, resp->sq_db_offset);
 	if (err)
 		return err;
-	qp->rq.ring_size = resp->rq_mmap_size;
-	qp->rq.ring = efa_map(ctx, resp->rq_mmap_key, qp->rq.ring_size, PROT_WRITE);
-	return qp->rq.ring ? 0 : errno;
+	sq->llq = (uint8_t *)sq->llq_map + resp->llq_desc_offset;
+	if (!rq->ring_size)
+		return 0;
+	rq->ring_size = resp->rq_mmap_size;
+	err = efa_map(ctx, &ring, resp->rq_mmap_key, rq->ring_size, PROT_WRITE);
+	rq->ring = ring;
+	return err ?: efa_map_db(ctx, &rq->wq.db, resp->rq_db_mmap_key, resp->rq_db_offset);
 }
 
-static int efa_ask_for_qp(struct efa_context *ctx, struct efa_qp *qp,
-			  struct ibv_qp_init_attr_ex *attr,
-			  const struct efadv_qp_init_attr *efa_attr,
-			  struct efa_create_qp_resp *resp)
+/* The kernel's QP, and our view of it. */
+static int efa_qp_make(struct efa_context *ctx, struct efa_qp *qp,
+		       struct ibv_qp_init_attr_ex *attr, const struct efadv_qp_init_attr *efa_attr)
 {
-	struct efa_create_qp_cmd cmd = {
+	EFA_PAIR(, ib_uverbs_create_qp_resp, efa_abi_create_qp_resp) resp = {};
+	EFA_PAIR(, ibv_create_qp, efa_abi_create_qp) cmd = {
 		.efa.sq_ring_size = qp->sq.wqe_size * qp->sq.wq.slots.count,
 		.efa.rq_ring_size = qp->rq.ring_size,
 		.efa.driver_qp_type = EFA_ABI_DRIVER_QP_SRD,
+		.efa.sl = efa_attr ? efa_attr->sl : 0,
 	};
+	int err;
 
-	if (efa_attr) {
-		cmd.efa.sl = efa_attr->sl;
-		if (efa_attr->flags & EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV)
-			cmd.efa.flags |= EFA_ABI_QP_UNSOLICITED;
-	}
+	if (efa_attr && (efa_attr->flags & EFADV_QP_FLAGS_UNSOLICITED_WRITE_RECV))
+		cmd.efa.flags |= EFA_ABI_QP_UNSOLICITED;
 	if (qp->sq.wq.wide_ids)
 		cmd.efa.flags |= EFA_ABI_QP_64_BIT_ID;
-	return ibv_cmd_create_qp_ex(&ctx->vctx.context, &qp->vqp, attr, &cmd.ibv_cmd, sizeof(cmd),
-				    &resp->ibv_resp, sizeof(*resp));
+	err = ibv_cmd_create_qp_ex(&ctx->vctx.context, &qp->vqp, attr, &cmd.ibv, sizeof(cmd),
+				   &resp.ibv, sizeof(resp));
+	if (err)
+		return err;
+	err = efa_qp_map(ctx, qp, &resp.efa);
+	if (err)
+		ibv_cmd_destroy_qp(&qp->vqp.qp);
+	return err;
 }
 
 /* The device has forgotten everything that was posted. */
@@ -263,50 +233,29 @@ static void efa_qp_own(struct efa_qp *qp, bool own)
 	efa_wq_own(qp, &qp->rq.wq, own);
 }
 
-static struct efa_qp *efa_qp_alloc(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
-				   bool inline_write, int *err)
-{
-	bool locked = !to_epd(attr->pd)->td;
-	struct efa_qp *qp = calloc(1, sizeof(*qp));
-
-	*err = ENOMEM;
-	if (!qp)
-		return NULL;
-	qp->ctx = ctx;
-	*err = efa_sq_init(ctx, &qp->sq, attr, inline_write, locked);
-	if (!*err)
-		*err = efa_rq_init(&qp->rq, &attr->cap, locked);
-	if (*err) {
-		efa_qp_free(qp);
-		return NULL;
-	}
-	return qp;
-}
-
 struct ibv_qp *efa_qp_new(struct efa_context *ctx, struct ibv_qp_init_attr_ex *attr,
 			  const struct efadv_qp_init_attr *efa_attr)
 {
-	bool inline_write = efa_attr && (efa_attr->flags & EFADV_QP_FLAGS_INLINE_WRITE);
-	struct efa_create_qp_resp resp = {};
+	bool inline_write = efa_attr && (efa_attr->flags & EFADV_QP_FLAGS_INLINE_WRITE), locked;
 	struct efa_qp *qp;
 	int err;
 
 	err = efa_check_qp(ctx, attr, efa_attr);
-	if (!err)
-		err = efa_check_caps(ctx, &attr->cap, efa_wqe_size(attr->cap.max_inline_data,
-						  inline_write));
+	err = err ?: efa_check_caps(ctx, &attr->cap,
+				    efa_wqe_size(attr->cap.max_inline_data, inline_write));
 	if (err)
-		goto fail;
-	qp = efa_qp_alloc(ctx, attr, inline_write, &err);
+		return efa_fail(err);
+	qp = calloc(1, sizeof(*qp));
 	if (!qp)
-		goto fail;
-	err = efa_ask_for_qp(ctx, qp, attr, efa_attr, &resp);
-	if (err)
-		goto free;
-	err = efa_qp_map(ctx, qp, &resp.efa);
+		return NULL;
+	qp->ctx = ctx;
+	locked = !to_epd(attr->pd)->td;
+	err = efa_sq_init(ctx, &qp->sq, attr, inline_write, locked);
+	err = err ?: efa_rq_init(&qp->rq, &attr->cap, locked);
+	err = err ?: efa_qp_make(ctx, qp, attr, efa_attr);
 	if (err) {
-		ibv_cmd_destroy_qp(&qp->vqp.qp);
-		goto free;
+		efa_qp_free(qp);
+		return efa_fail(err);
 	}
 	if (attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) {
 		efa_qp_fill_wr_ops(qp, attr->send_ops_flags);
@@ -315,24 +264,10 @@ struct ibv_qp *efa_qp_new(struct efa_context *ctx, struct ibv_qp_init_attr_ex *a
 	efa_qp_reset(qp);
 	efa_qp_own(qp, true);
 	return &qp->vqp.qp;
-
-free:
-	efa_qp_free(qp);
-fail:
-	errno = err;
-	return NULL;
 }
 
-struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx, struct ibv_qp_init_attr_ex *attr)
-{
-	if (attr->qp_type != IBV_QPT_UD) {
-		errno = EOPNOTSUPP;
-		return NULL;
-	}
-	return efa_qp_new(to_ectx(ibvctx), attr, NULL);
-}
-
-struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr)
+struct ibv_qp *efa_qp_new_in(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr,
+			     const struct efadv_qp_init_attr *efa_attr)
 {
 	struct ibv_qp_init_attr_ex ex = {};
 	struct ibv_qp *qp;
@@ -340,17 +275,26 @@ struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr
 	memcpy(&ex, attr, sizeof(*attr));
 	ex.comp_mask = IBV_QP_INIT_ATTR_PD;
 	ex.pd = ibvpd;
-	qp = efa_create_qp_ex(ibvpd->context, &ex);
+	qp = efa_qp_new(to_ectx(ibvpd->context), &ex, efa_attr);
 	if (qp)
 		memcpy(attr, &ex, sizeof(*attr));
 	return qp;
 }
 
+static struct ibv_qp *efa_create_qp_ex(struct ibv_context *ibvctx, struct ibv_qp_init_attr_ex *attr)
+{
+	return efa_qp_new(to_ectx(ibvctx), attr, NULL);
+}
+
+static struct ibv_qp *efa_create_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_attr *attr)
+{
+	return efa_qp_new_in(ibvpd, attr, NULL);
+}
+
 /* ---- states ---- */
 
-int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask)
+static int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask)
 {
-	struct efa_qp *qp = to_eqp(ibvqp);
 	struct ibv_modify_qp cmd = {};
 	int err;
 
@@ -359,29 +303,29 @@ int efa_modify_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask)
 		return err;
 	ibvqp->state = attr->qp_state;
 	if (attr->qp_state == IBV_QPS_RESET)
-		efa_qp_reset(qp);
+		efa_qp_reset(to_eqp(ibvqp));
 	return 0;
 }
 
-int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
-		 struct ibv_qp_init_attr *init)
+static int efa_query_qp(struct ibv_qp *ibvqp, struct ibv_qp_attr *attr, int mask,
+			struct ibv_qp_init_attr *init)
 {
 	struct ibv_query_qp cmd;
 
 	return ibv_cmd_query_qp(ibvqp, attr, mask, init, &cmd, sizeof(cmd));
 }
 
-int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op, uint32_t flags)
+static int efa_query_qp_data_in_order(struct ibv_qp *ibvqp, enum ibv_wr_opcode op,
+				      uint32_t flags)
 {
-	int caps = 0;
+	int caps = efa_has(to_ectx(ibvqp->context), EFA_ABI_CAP_DATA_POLLING_128) ?
+		   IBV_QUERY_QP_DATA_IN_ORDER_ALIGNED_128_BYTES : 0;
 
-	if (efa_has(to_ectx(ibvqp->context), EFA_ABI_CAP_DATA_POLLING_128))
-		caps |= IBV_QUERY_QP_DATA_IN_ORDER_ALIGNED_128_BYTES;
 	/* asked without RETURN_CAPS: for the whole message, which is never */
 	return flags & IBV_QUERY_QP_DATA_IN_ORDER_RETURN_CAPS ? caps : 0;
 }
 
-int efa_destroy_qp(struct ibv_qp *ibvqp)
+static int efa_destroy_qp(struct ibv_qp *ibvqp)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
 	int err;
@@ -398,3 +342,14 @@ int efa_destroy_qp(struct ibv_qp *ibvqp)
 	efa_qp_free(qp);
 	return 0;
 }
+
+const struct verbs_context_ops efa_qp_ops = {
+	.create_qp = efa_create_qp,
+	.create_qp_ex = efa_create_qp_ex,
+	.destroy_qp = efa_destroy_qp,
+	.modify_qp = efa_modify_qp,
+	.post_recv = efa_post_recv,
+	.post_send = efa_post_send,
+	.query_qp = efa_query_qp,
+	.query_qp_data_in_order = efa_query_qp_data_in_order,
+};

@@ -2,12 +2,8 @@
 /*
  * EFA provider: receive requests
  *
- * Buffers go into a ring in memory, one descriptor each; a doorbell says how
- * many there are.
+ * Buffers go into a ring in memory, one descriptor each; a doorbell says how many there are.
  */
-#include <errno.h>
-#include <util/mmio.h>
-#include <util/udma_barrier.h>
 #include "efa.h"
 
 static inline int efa_check_recv(const struct efa_qp *qp, const struct ibv_recv_wr *wr)
@@ -69,7 +65,7 @@ int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr, struct ibv_recv_
 			efa_watch_recv(qp, wr, at);
 		/* The descriptors are in memory before the device looks. */
 		udma_to_device_barrier();
-		mmio_write32(wq->db, (uint16_t)wq->pc);
+		mmio_write32(wq->db.at, (uint16_t)wq->pc);
 	}
 	efa_unlock(&wq->lock);
 	return err;

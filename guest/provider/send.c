@@ -2,60 +2,39 @@
 /*
  * EFA provider: send requests
  *
- * WQEs are made in memory that is fast to write, and go to the device's in one
- * sweep: ibv_wr_start() takes the lock, each ibv_wr_ function stages a WQE,
- * ibv_wr_complete() copies all and rings. A batch that is refused or aborted
- * has never been there. ibv_post_send() is made of the same parts.
+ * WQEs are made in memory that is fast to write, and go to the device's in one sweep:
+ * ibv_wr_start() takes the lock, each ibv_wr_ function stages a WQE, ibv_wr_complete() copies all
+ * and rings. A batch that is refused or aborted has never been there. ibv_post_send() has the same
+ * parts.
  */
-#include <errno.h>
-#include <string.h>
-#include <util/mmio.h>
-#include <util/udma_barrier.h>
 #include "efa.h"
 
 /* ---- to the device ---- */
 
-/* Copy @num of what is staged into the send queue, and announce it. */
-static inline ALWAYS_INLINE void efa_submit_batch(struct efa_qp *qp, const char *call,
-						  const uint8_t *from, uint32_t num)
-{
-	struct efa_sq *sq = &qp->sq;
-	uint32_t pc = sq->wq.pc;
-
-	if (efa_watches())
-		efa_watch_send(qp, call, from, num);
-	/* Write-combining stores keep behind those to memory before. */
-	mmio_wc_start();
-	do {
-		mmio_memcpy_x64(sq->llq + (size_t)sq->wqe_size * (pc++ & sq->wq.ring_mask), from,
-				sq->wqe_size);
-		from += sq->wqe_size;
-	} while (--num);
-	sq->wq.pc = pc;
-	/* All of the WQEs reach the device before their doorbell. */
-	mmio_flush_writes();
-	mmio_write32(sq->wq.db, (uint16_t)pc);
-}
-
-/* No more at a time than the device takes. */
-static void efa_submit_batches(struct efa_qp *qp, const char *call)
-{
-	uint32_t num, done, all = qp->sq.num_staged;
-
-	for (done = 0; done < all; done += num) {
-		num = min_t(uint32_t, all - done, qp->sq.max_batch);
-		efa_submit_batch(qp, call, qp->sq.staged + (size_t)qp->sq.wqe_size * done, num);
-	}
-}
-
+/* Copy what is staged into the send queue, and announce as much at a time as the device takes. */
 static inline ALWAYS_INLINE void efa_submit(struct efa_qp *qp, const char *call)
 {
 	struct efa_sq *sq = &qp->sq;
+	const uint8_t *from = sq->staged;
+	uint32_t pc = sq->wq.pc, end = pc + sq->num_staged, room = sq->max_batch, num;
 
-	if (unlikely(sq->num_staged - 1 >= sq->max_batch))
-		efa_submit_batches(qp, call);
-	else
-		efa_submit_batch(qp, call, sq->staged, sq->num_staged);
+	/* Write-combining stores keep behind those to memory before. */
+	mmio_wc_start();
+	while (pc != end) {
+		mmio_memcpy_x64(sq->llq + (size_t)sq->wqe_size * (pc++ & sq->wq.ring_mask), from,
+				sq->wqe_size);
+		from += sq->wqe_size;
+		if (pc != end && --room)
+			continue;
+		num = pc - sq->wq.pc;
+		if (efa_watches())
+			efa_watch_send(qp, call, from - (size_t)sq->wqe_size * num, num);
+		sq->wq.pc = pc;
+		/* All of the WQEs reach the device before their doorbell. */
+		mmio_flush_writes();
+		mmio_write32(sq->wq.db.at, (uint16_t)pc);
+		room = sq->max_batch;
+	}
 	sq->num_staged = 0;
 }
 
@@ -159,28 +138,25 @@ static inline ALWAYS_INLINE int efa_set_sges(const struct efa_qp *qp, struct efa
 	return 0;
 }
 
-static inline ALWAYS_INLINE int efa_set_inline(const struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
-					       enum efa_io_op op, size_t num,
-					       const struct ibv_data_buf *buf)
+/* One more of the buffers whose bytes are in the WQE itself. */
+static inline ALWAYS_INLINE int efa_add_inline(const struct efa_qp *qp, struct efa_io_tx_wqe *wqe,
+					       enum efa_io_op op, const void *addr, size_t length)
 {
 	uint8_t *to = op == EFA_IO_SEND ? wqe->inline_data : wqe->rdma.inline_data;
 	size_t room = op == EFA_IO_SEND ? qp->sq.max_inline : qp->sq.max_inline_rdma;
-	size_t total = 0, i;
+	size_t before = le16toh(wqe->meta.length);
 
 	/* what was read cannot be in the request for it */
 	if (unlikely(op == EFA_IO_RDMA_READ || (op == EFA_IO_RDMA_WRITE && !room)))
 		return efa_why(qp, EINVAL, "inline data, which the queue takes for sends only");
-	for (i = 0; i < num; i++) {
-		if (unlikely(buf[i].length > room - total))
-			return efa_why(qp, EINVAL, "%zu bytes of inline data, the queue takes %zu",
-				       total + buf[i].length, room);
-		memcpy(to + total, buf[i].addr, buf[i].length);
-		total += buf[i].length;
-	}
+	if (unlikely(length > room || before > room - length))
+		return efa_why(qp, EINVAL, "%zu bytes of inline data, the queue takes %zu",
+			       before + length, room);
+	memcpy(to + before, addr, length);
 	wqe->meta.ctrl1 |= EFA_IO_TX_INLINE_MSG;
-	wqe->meta.length = htole16(total);
+	wqe->meta.length = htole16(before + length);
 	if (op != EFA_IO_SEND)
-		wqe->rdma.remote_mem.length = htole32(total);
+		wqe->rdma.remote_mem.length = htole32(before + length);
 	return 0;
 }
 
@@ -200,17 +176,12 @@ static __attribute__((noinline)) int efa_inline_sges(const struct efa_qp *qp,
 						     struct efa_io_tx_wqe *wqe,
 						     const struct ibv_send_wr *wr)
 {
-	struct ibv_data_buf buf[EFA_IO_TX_MAX_BUFS] = {};
-	int i;
+	int i, err = 0;
 
-	if (wr->num_sge < 0 || wr->num_sge > EFA_IO_TX_MAX_BUFS)
-		return efa_why(qp, EINVAL, "%d SGEs inline, %d are possible", wr->num_sge,
-			       EFA_IO_TX_MAX_BUFS);
-	for (i = 0; i < wr->num_sge; i++) {
-		buf[i].addr = (void *)(uintptr_t)wr->sg_list[i].addr;
-		buf[i].length = wr->sg_list[i].length;
-	}
-	return efa_set_inline(qp, wqe, EFA_IO_SEND, wr->num_sge, buf);
+	for (i = 0; i < wr->num_sge && !err; i++)
+		err = efa_add_inline(qp, wqe, EFA_IO_SEND,
+				     (void *)(uintptr_t)wr->sg_list[i].addr, wr->sg_list[i].length);
+	return err;
 }
 
 static inline int efa_post_one(struct efa_qp *qp, const struct ibv_send_wr *wr)
@@ -269,7 +240,7 @@ static void efa_wr_start(struct ibv_qp_ex *ex)
 	efa_lock(&sq->wq.lock);
 	sq->num_staged = 0;
 	sq->err = efa_check_state(to_eqp_ex(ex));
-	sq->cur = NULL;
+	sq->cur = &sq->refused;
 }
 
 static int efa_wr_complete(struct ibv_qp_ex *ex)
@@ -296,7 +267,7 @@ static void efa_wr_abort(struct ibv_qp_ex *ex)
 	efa_unlock(&sq->wq.lock);
 }
 
-/* NULL: this or an earlier one of the batch is refused. */
+/* If this or an earlier one of the batch is refused, it is filled in all the same. */
 static inline ALWAYS_INLINE struct efa_io_tx_wqe *efa_wr_stage(struct ibv_qp_ex *ex,
 							       enum efa_io_op op)
 {
@@ -305,7 +276,7 @@ static inline ALWAYS_INLINE struct efa_io_tx_wqe *efa_wr_stage(struct ibv_qp_ex 
 
 	if (likely(!sq->err))
 		sq->err = efa_check_send(qp, ex->wr_flags);
-	sq->cur = likely(!sq->err) ? efa_stage(sq, ex->wr_id, op) : NULL;
+	sq->cur = likely(!sq->err) ? efa_stage(sq, ex->wr_id, op) : &sq->refused;
 	return sq->cur;
 }
 
@@ -316,100 +287,69 @@ static void efa_wr_send(struct ibv_qp_ex *ex)
 
 static void efa_wr_send_imm(struct ibv_qp_ex *ex, __be32 imm)
 {
-	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_SEND);
-
-	if (likely(wqe))
-		efa_set_imm(wqe, imm);
+	efa_set_imm(efa_wr_stage(ex, EFA_IO_SEND), imm);
 }
 
 static void efa_wr_rdma_read(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr)
 {
-	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_RDMA_READ);
-
-	if (likely(wqe))
-		efa_set_remote(wqe, rkey, addr);
+	efa_set_remote(efa_wr_stage(ex, EFA_IO_RDMA_READ), rkey, addr);
 }
 
 static void efa_wr_rdma_write(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr)
 {
-	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_RDMA_WRITE);
-
-	if (likely(wqe))
-		efa_set_remote(wqe, rkey, addr);
+	efa_set_remote(efa_wr_stage(ex, EFA_IO_RDMA_WRITE), rkey, addr);
 }
 
 static void efa_wr_rdma_write_imm(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t addr, __be32 imm)
 {
 	struct efa_io_tx_wqe *wqe = efa_wr_stage(ex, EFA_IO_RDMA_WRITE);
 
-	if (likely(wqe)) {
-		efa_set_remote(wqe, rkey, addr);
-		efa_set_imm(wqe, imm);
-	}
+	efa_set_remote(wqe, rkey, addr);
+	efa_set_imm(wqe, imm);
 }
 
 static void efa_wr_set_ud_addr(struct ibv_qp_ex *ex, struct ibv_ah *ah, uint32_t qpn, uint32_t qkey)
 {
-	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
-
-	if (likely(sq->cur))
-		efa_set_dest(sq->cur, ah, qpn, qkey);
+	efa_set_dest(to_eqp_ex(ex)->sq.cur, ah, qpn, qkey);
 }
 
-static inline void efa_wr_sges(struct ibv_qp_ex *ex, size_t num, const struct ibv_sge *sge)
+static inline void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num, const struct ibv_sge *sge)
 {
 	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
 
-	if (likely(sq->cur))
-		sq->err |= efa_set_sges(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur), num, sge);
+	if (likely(!sq->err))
+		sq->err = efa_set_sges(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur), num, sge);
 }
 
 static void efa_wr_set_sge(struct ibv_qp_ex *ex, uint32_t lkey, uint64_t addr, uint32_t length)
 {
 	const struct ibv_sge sge = { .addr = addr, .length = length, .lkey = lkey };
 
-	efa_wr_sges(ex, 1, &sge);
+	efa_wr_set_sge_list(ex, 1, &sge);
 }
 
-static void efa_wr_set_sge_list(struct ibv_qp_ex *ex, size_t num, const struct ibv_sge *sge)
-{
-	efa_wr_sges(ex, num, sge);
-}
-
-static inline void efa_wr_inline(struct ibv_qp_ex *ex, size_t num, const struct ibv_data_buf *buf)
+static inline void efa_wr_set_inline_data_list(struct ibv_qp_ex *ex, size_t num,
+					       const struct ibv_data_buf *buf)
 {
 	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
+	size_t i;
 
-	if (likely(sq->cur))
-		sq->err |= efa_set_inline(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur), num, buf);
+	for (i = 0; i < num && likely(!sq->err); i++)
+		sq->err = efa_add_inline(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur),
+					 buf[i].addr, buf[i].length);
 }
 
 static void efa_wr_set_inline_data(struct ibv_qp_ex *ex, void *addr, size_t length)
 {
 	const struct ibv_data_buf buf = { .addr = addr, .length = length };
 
-	efa_wr_inline(ex, 1, &buf);
-}
-
-static void efa_wr_set_inline_data_list(struct ibv_qp_ex *ex, size_t num,
-					const struct ibv_data_buf *buf)
-{
-	efa_wr_inline(ex, num, buf);
+	efa_wr_set_inline_data_list(ex, 1, &buf);
 }
 
 #if EFA_EFADV >= 7
 static void efa_wr_set_hints(struct efadv_qp *dv, uint32_t hints)
 {
-	struct efa_sq *sq = &container_of(dv, struct efa_qp, dv)->sq;
-
-	if (likely(sq->cur))
-		sq->cur->meta.ctrl3 |= hints & EFA_IO_TX_HINTS;
-}
-
-void efa_qp_fill_dv_ops(struct efa_qp *qp, uint64_t wr_flags)
-{
-	if (wr_flags & EFADV_WR_EX_WITH_PROCESSING_HINTS)
-		qp->dv.wr_set_processing_hints = efa_wr_set_hints;
+	container_of(dv, struct efa_qp, dv)->sq.cur->meta.ctrl3 |= hints & EFA_IO_TX_HINTS;
 }
 #endif
 
@@ -435,4 +375,7 @@ void efa_qp_fill_wr_ops(struct efa_qp *qp, uint64_t send_ops)
 	ex->wr_set_sge_list = efa_wr_set_sge_list;
 	ex->wr_set_inline_data = efa_wr_set_inline_data;
 	ex->wr_set_inline_data_list = efa_wr_set_inline_data_list;
+#if EFA_EFADV >= 7
+	qp->dv.wr_set_processing_hints = efa_wr_set_hints;
+#endif
 }

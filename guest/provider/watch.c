@@ -2,28 +2,30 @@
 /*
  * EFA provider: traces, and explanations of misuse
  *
+ * Two variables of the environment ask for it; neither changes what happens.
+ *
+ *   EFA_EMU_TRACE=1    or the name of a file: a line for each WQE, doorbell and completion, in the
+ *                      words of the device's trace events
+ *   EFA_EMU_STRICT=1   a line for each misuse of verbs, with the call that it is in
+ *
  * For the latter each request that the device has is on a list, with its buffers. Requests of all
  * queues are there, so one mutex is enough, and a walk through the list good enough.
  */
 #define _GNU_SOURCE
-#include <ccan/list.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include "efa.h"
 
 #define EFA_GRH_SIZE	40	/* before the payload of a datagram */
 #define EFA_SAY_MAX	5	/* lines of one kind */
+#define EFA_TEXT_MAX	256
 #define EFA_SUM_MAX	(1 << 20)
 
 struct efa_held_buf {
-	uint64_t addr;
-	uint32_t length, lkey;
+	struct ibv_sge sge;
 	uint64_t sum;		/* 0: not known */
 };
 
@@ -31,9 +33,9 @@ struct efa_held_buf {
 struct efa_held {
 	struct list_node entry;
 	struct efa_qp *qp;
+	struct efa_wq *wq;	/* one of its two */
 	uint64_t wr_id;
 	uint16_t req_id;
-	bool recv;
 	bool written;		/* the device writes to its buffers */
 	int num;
 	struct efa_held_buf buf[];
@@ -46,7 +48,7 @@ static LIST_HEAD(efa_held_list);
 static LIST_HEAD(efa_mr_list);
 static __thread struct {
 	const char *fmt;
-	char text[128];
+	char text[EFA_TEXT_MAX];
 	uint64_t wr_id;
 } efa_reason;
 
@@ -112,26 +114,6 @@ static bool efa_said_enough(const char *fmt)
 	return said[i].times++ >= EFA_SAY_MAX;
 }
 
-static void efa_line(const char *call, const struct efa_qp *qp, uint64_t wr_id, const char *text)
-{
-	fprintf(stderr, "efa strict: %s, QP 0x%x, wr_id %" PRIu64 ": %s\n", call,
-		qp->vqp.qp.qp_num, wr_id, text);
-}
-
-static void __attribute__((format(printf, 4, 5)))
-efa_say(const char *call, const struct efa_qp *qp, uint64_t wr_id, const char *fmt, ...)
-{
-	char text[256];
-	va_list args;
-
-	if (efa_said_enough(fmt))
-		return;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	efa_line(call, qp, wr_id, text);
-}
-
 int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
 {
 	va_list args;
@@ -146,13 +128,28 @@ int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
 	return err;
 }
 
+static void efa_tell(const char *call, const struct efa_qp *qp, uint64_t wr_id, const char *fmt,
+		     const char *text)
+{
+	if (!efa_said_enough(fmt))
+		fprintf(stderr, "efa strict: %s, QP 0x%x, wr_id %" PRIu64 ": %s\n", call,
+			qp->vqp.qp.qp_num, wr_id, text);
+}
+
+#define efa_say(call, held, fmt, ...) do { \
+	static const char fmt_[] = fmt; \
+	char text_[EFA_TEXT_MAX]; \
+	\
+	snprintf(text_, sizeof(text_), fmt_, __VA_ARGS__); \
+	efa_tell(call, (held)->qp, (held)->wr_id, fmt_, text_); \
+} while (0)
+
 void efa_refused(const struct efa_qp *qp, const char *call, const uint64_t *wr_id)
 {
 	if (!(efa_watched & EFA_STRICT))
 		return;
 	pthread_mutex_lock(&efa_watch_mutex);
-	if (!efa_said_enough(efa_reason.fmt))
-		efa_line(call, qp, wr_id ? *wr_id : efa_reason.wr_id, efa_reason.text);
+	efa_tell(call, qp, wr_id ? *wr_id : efa_reason.wr_id, efa_reason.fmt, efa_reason.text);
 	pthread_mutex_unlock(&efa_watch_mutex);
 }
 
@@ -165,9 +162,10 @@ void efa_watch_mr(struct efa_mr *mr)
 	pthread_mutex_unlock(&efa_watch_mutex);
 }
 
-static uint32_t efa_key(const struct efa_mr *mr)
+static bool efa_is_key(const struct efa_mr *mr, const struct efa_qp *qp, uint32_t lkey)
 {
-	return mr->vmr.ibv_mr.lkey & EFA_IO_LKEY_MASK;
+	return to_ectx(mr->vmr.ibv_mr.context) == qp->ctx &&
+	       (mr->vmr.ibv_mr.lkey & EFA_IO_LKEY_MASK) == lkey;
 }
 
 void efa_watch_mr_end(struct efa_mr *mr)
@@ -179,11 +177,10 @@ void efa_watch_mr_end(struct efa_mr *mr)
 	list_del(&mr->entry);
 	list_for_each(&efa_held_list, held, entry)
 		for (i = 0; i < held->num; i++)
-			if (held->qp->ctx == to_ectx(mr->vmr.ibv_mr.context) &&
-			    held->buf[i].lkey == efa_key(mr))
-				efa_say("ibv_dereg_mr", held->qp, held->wr_id,
+			if (efa_is_key(mr, held->qp, held->buf[i].sge.lkey))
+				efa_say("ibv_dereg_mr", held,
 					"lkey 0x%x goes, and the request is not completed",
-					efa_key(mr));
+					held->buf[i].sge.lkey);
 	pthread_mutex_unlock(&efa_watch_mutex);
 }
 
@@ -192,125 +189,122 @@ static struct efa_mr *efa_mr_of(const struct efa_qp *qp, uint32_t lkey)
 	struct efa_mr *mr;
 
 	list_for_each(&efa_mr_list, mr, entry)
-		if (to_ectx(mr->vmr.ibv_mr.context) == qp->ctx && efa_key(mr) == lkey)
+		if (efa_is_key(mr, qp, lkey))
 			return mr;
 	return NULL;
 }
 
-static bool efa_mr_holds(const struct efa_mr *mr, const struct efa_held_buf *buf)
+static bool efa_mr_holds(const struct efa_mr *mr, const struct ibv_sge *sge)
 {
-	return buf->addr >= mr->iova && buf->length <= mr->vmr.ibv_mr.length &&
-	       buf->addr - mr->iova <= mr->vmr.ibv_mr.length - buf->length;
+	return sge->addr >= mr->iova && sge->length <= mr->vmr.ibv_mr.length &&
+	       sge->addr - mr->iova <= mr->vmr.ibv_mr.length - sge->length;
 }
 
-static void efa_check_mr(const char *call, const struct efa_held *held,
-			 const struct efa_held_buf *buf)
+static void efa_check_mr(const char *call, const struct efa_held *held, const struct ibv_sge *sge)
 {
-	const struct efa_mr *mr = efa_mr_of(held->qp, buf->lkey);
+	const struct efa_mr *mr = efa_mr_of(held->qp, sge->lkey);
 
 	if (!mr)
-		efa_say(call, held->qp, held->wr_id, "lkey 0x%x is no memory region's", buf->lkey);
+		efa_say(call, held, "lkey 0x%x is no memory region's", sge->lkey);
 	else if (to_epd(mr->vmr.ibv_mr.pd)->pdn != to_epd(held->qp->vqp.qp.pd)->pdn)
-		efa_say(call, held->qp, held->wr_id, "lkey 0x%x is of another PD", buf->lkey);
-	else if (!efa_mr_holds(mr, buf))
-		efa_say(call, held->qp, held->wr_id,
-			"0x%" PRIx64 " and %u bytes are not in the region of lkey 0x%x", buf->addr,
-			buf->length, buf->lkey);
+		efa_say(call, held, "lkey 0x%x is of another PD", sge->lkey);
+	else if (!efa_mr_holds(mr, sge))
+		efa_say(call, held, "0x%" PRIx64 " and %u bytes are not in the region of lkey 0x%x",
+			sge->addr, sge->length, sge->lkey);
 	else if (held->written && !(mr->vmr.access & IBV_ACCESS_LOCAL_WRITE))
-		efa_say(call, held->qp, held->wr_id,
-			"the region of lkey 0x%x is without IBV_ACCESS_LOCAL_WRITE", buf->lkey);
+		efa_say(call, held, "the region of lkey 0x%x is without IBV_ACCESS_LOCAL_WRITE",
+			sge->lkey);
 }
 
 /* What a buffer holds; 0: it is not for us to know. */
-static uint64_t efa_sum(const struct efa_qp *qp, const struct efa_held_buf *buf)
+static uint64_t efa_sum(const struct efa_qp *qp, const struct ibv_sge *sge)
 {
-	const struct efa_mr *mr = efa_mr_of(qp, buf->lkey);
-	const uint8_t *p = (const uint8_t *)(uintptr_t)buf->addr;
+	const struct efa_mr *mr = efa_mr_of(qp, sge->lkey);
+	const uint8_t *p = (const uint8_t *)(uintptr_t)sge->addr;
 	uint64_t sum = 0xcbf29ce484222325;	/* FNV-1a */
 	uint32_t i;
 
-	if (!mr || !efa_mr_holds(mr, buf) || buf->length > EFA_SUM_MAX ||
+	if (!mr || !efa_mr_holds(mr, sge) || sge->length > EFA_SUM_MAX ||
 	    mr->vmr.mr_type != IBV_MR_TYPE_MR || (uintptr_t)mr->vmr.ibv_mr.addr != mr->iova)
 		return 0;
-	for (i = 0; i < buf->length; i++)
+	for (i = 0; i < sge->length; i++)
 		sum = (sum ^ p[i]) * 0x100000001b3;
 	return sum ?: 1;
 }
 
 /* ---- requests ---- */
 
-static bool efa_overlap(const struct efa_held_buf *a, const struct efa_held_buf *b)
+static bool efa_overlap(const struct ibv_sge *a, const struct ibv_sge *b)
 {
 	return a->addr < b->addr + b->length && b->addr < a->addr + a->length;
 }
 
 /* Two may read a buffer at a time; who writes to it is alone. */
 static void efa_check_others(const char *call, const struct efa_held *held,
-			     const struct efa_held_buf *buf)
+			     const struct ibv_sge *sge)
 {
 	const struct efa_held *other;
 	int i;
 
 	list_for_each(&efa_held_list, other, entry)
 		for (i = 0; i < other->num; i++)
-			if ((held->written || other->written) && efa_overlap(buf, &other->buf[i])) {
-				efa_say(call, held->qp, held->wr_id,
-					"the buffer at 0x%" PRIx64 " is still in use: wr_id %" PRIu64
-					" of QP 0x%x is not completed", buf->addr, other->wr_id,
-					other->qp->vqp.qp.qp_num);
+			if ((held->written || other->written) &&
+			    efa_overlap(sge, &other->buf[i].sge)) {
+				efa_say(call, held, "the buffer at 0x%" PRIx64 " is still in use: "
+					"wr_id %" PRIu64 " of QP 0x%x is not completed", sge->addr,
+					other->wr_id, other->qp->vqp.qp.qp_num);
 				return;
 			}
 }
 
-static struct efa_cq *efa_cq_of(const struct efa_held *held)
+/* What is wrong with it beside its buffers. */
+static void efa_check_request(const char *call, const struct efa_held *held, uint64_t room)
 {
-	return to_ecq(held->recv ? held->qp->vqp.qp.recv_cq : held->qp->vqp.qp.send_cq);
+	struct efa_cq *cq = held->wq->cq;
+
+	if (held->wq == &held->qp->rq.wq && held->qp->vqp.qp.qp_type == IBV_QPT_UD &&
+	    room <= EFA_GRH_SIZE)
+		efa_say(call, held, "%" PRIu64 " bytes are too few for a datagram: its payload "
+			"comes behind %u bytes for the GRH", room, EFA_GRH_SIZE);
+	if (cq->owed++ == cq->mask + 1)
+		efa_say(call, held, "the CQ may overrun: it takes %u completions, and more "
+			"requests than that are posted and not polled", cq->mask + 1);
 }
 
-static void efa_hold(const char *call, struct efa_held *held)
+static void efa_hold(const char *call, struct efa_qp *qp, struct efa_wq *wq, uint16_t req_id,
+		     bool written, int num, const struct ibv_sge *sge)
 {
-	struct efa_cq *cq = efa_cq_of(held);
+	struct efa_held *held = calloc(1, sizeof(*held) + num * sizeof(held->buf[0]));
 	uint64_t room = 0;
 	int i;
 
+	if (!held)
+		return;
+	held->qp = qp;
+	held->wq = wq;
+	held->req_id = req_id;
+	held->wr_id = wq->wr_id[req_id];
+	held->written = written;
+	held->num = num;
 	pthread_mutex_lock(&efa_watch_mutex);
-	for (i = 0; i < held->num; i++) {
+	for (i = 0; i < num; i++) {
 		struct efa_held_buf *buf = &held->buf[i];
 
-		efa_check_mr(call, held, buf);
-		efa_check_others(call, held, buf);
-		buf->sum = held->written ? 0 : efa_sum(held->qp, buf);
-		room += buf->length;
+		buf->sge = sge[i];
+		buf->sge.lkey &= EFA_IO_LKEY_MASK;
+		efa_check_mr(call, held, &buf->sge);
+		efa_check_others(call, held, &buf->sge);
+		buf->sum = written ? 0 : efa_sum(qp, &buf->sge);
+		room += sge[i].length;
 	}
-	if (held->recv && held->qp->vqp.qp.qp_type == IBV_QPT_UD && room <= EFA_GRH_SIZE)
-		efa_say(call, held->qp, held->wr_id, "%" PRIu64 " bytes are too few for a "
-			"datagram: its payload comes behind %u bytes for the GRH", room,
-			EFA_GRH_SIZE);
-	if (cq->owed++ == cq->mask + 1)
-		efa_say(call, held->qp, held->wr_id, "the CQ may overrun: it takes %u completions, "
-			"and more requests than that are posted and not polled", cq->mask + 1);
+	efa_check_request(call, held, room);
 	list_add_tail(&efa_held_list, &held->entry);
 	pthread_mutex_unlock(&efa_watch_mutex);
 }
 
-static struct efa_held *efa_held_new(struct efa_qp *qp, bool recv, uint16_t req_id, int num)
-{
-	struct efa_held *held = calloc(1, sizeof(*held) + num * sizeof(held->buf[0]));
-	const struct efa_wq *wq = recv ? &qp->rq.wq : &qp->sq.wq;
-
-	if (!held)
-		return NULL;
-	held->qp = qp;
-	held->recv = recv;
-	held->req_id = req_id;
-	held->wr_id = wq->wr_id[req_id];
-	held->num = num;
-	return held;
-}
-
 static void efa_drop(struct efa_held *held)
 {
-	efa_cq_of(held)->owed--;
+	held->wq->cq->owed--;
 	list_del(&held->entry);
 	free(held);
 }
@@ -319,20 +313,16 @@ static void efa_hold_send(struct efa_qp *qp, const char *call, const struct efa_
 {
 	enum efa_io_op op = efa_io_tx_op(wqe);
 	const struct efa_io_tx_buf_desc *sgl = op == EFA_IO_SEND ? wqe->sgl : &wqe->rdma.local_mem;
-	bool is_inline = wqe->meta.ctrl1 & EFA_IO_TX_INLINE_MSG;
-	struct efa_held *held = efa_held_new(qp, false, le16toh(wqe->meta.req_id),
-					     is_inline ? 0 : le16toh(wqe->meta.length));
-	int i;
+	int i, num = wqe->meta.ctrl1 & EFA_IO_TX_INLINE_MSG ? 0 : le16toh(wqe->meta.length);
+	struct ibv_sge sge[EFA_IO_TX_MAX_BUFS];
 
-	if (!held)
-		return;
-	held->written = op == EFA_IO_RDMA_READ;
-	for (i = 0; i < held->num; i++) {
-		held->buf[i].addr = le64toh(sgl[i].buf_addr);
-		held->buf[i].length = le32toh(sgl[i].length);
-		held->buf[i].lkey = le32toh(sgl[i].lkey);
-	}
-	efa_hold(call, held);
+	for (i = 0; i < num; i++)
+		sge[i] = (struct ibv_sge) {
+			.addr = le64toh(sgl[i].buf_addr),
+			.length = le32toh(sgl[i].length),
+			.lkey = le32toh(sgl[i].lkey),
+		};
+	efa_hold(call, qp, &qp->sq.wq, le16toh(wqe->meta.req_id), op == EFA_IO_RDMA_READ, num, sge);
 }
 
 void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, uint32_t num)
@@ -352,62 +342,47 @@ void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, ui
 	}
 }
 
-static void efa_hold_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id)
-{
-	struct efa_held *held = efa_held_new(qp, true, req_id, wr->num_sge);
-	int i;
-
-	if (!held)
-		return;
-	held->written = true;
-	for (i = 0; i < held->num; i++)
-		held->buf[i] = (struct efa_held_buf) {
-			.addr = wr->sg_list[i].addr,
-			.length = wr->sg_list[i].length,
-			.lkey = wr->sg_list[i].lkey & EFA_IO_LKEY_MASK,
-		};
-	efa_hold("ibv_post_recv", held);
-}
-
 void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, const struct ibv_recv_wr *end)
 {
+	struct efa_rq *rq = &qp->rq;
 	const struct ibv_recv_wr *one;
-	uint16_t at = qp->rq.wq.pc, req_id;
+	uint16_t at = rq->wq.pc, req_id;
 
 	for (one = wr; one != end; one = one->next)
 		at -= one->num_sge;
-	efa_trace("efa_rq_doorbell QP 0x%x: %u -> %u", qp->vqp.qp.qp_num, at, qp->rq.wq.pc);
+	efa_trace("efa_rq_doorbell QP 0x%x: %u -> %u", qp->vqp.qp.qp_num, at, rq->wq.pc);
 	for (one = wr; one != end; one = one->next) {
-		req_id = le16toh(qp->rq.ring[at & qp->rq.wq.ring_mask].req_id);
+		req_id = le16toh(rq->ring[at & rq->wq.ring_mask].req_id);
 		at += one->num_sge;
 		efa_trace("efa_recv_wqe QP 0x%x request 0x%x, %d buffers", qp->vqp.qp.qp_num,
 			  req_id, one->num_sge);
 		if (efa_watched & EFA_STRICT)
-			efa_hold_recv(qp, one, req_id);
+			efa_hold("ibv_post_recv", qp, &rq->wq, req_id, true, one->num_sge,
+				 one->sg_list);
 	}
 }
 
 /* A request is completed: are its buffers as they were? */
 static void efa_release(struct efa_held *held)
 {
+	const struct efa_held_buf *buf;
 	uint64_t sum;
-	int i;
 
-	for (i = 0; i < held->num; i++) {
-		sum = held->buf[i].sum ? efa_sum(held->qp, &held->buf[i]) : 0;
-		if (sum && sum != held->buf[i].sum)
-			efa_say("ibv_poll_cq", held->qp, held->wr_id, "the buffer at 0x%" PRIx64
-				" was written to before the request was completed",
-				held->buf[i].addr);
+	for (buf = held->buf; buf < held->buf + held->num; buf++) {
+		sum = buf->sum ? efa_sum(held->qp, &buf->sge) : 0;
+		if (sum && sum != buf->sum)
+			efa_say("ibv_poll_cq", held, "the buffer at 0x%" PRIx64 " was written to "
+				"before the request was completed", buf->sge.addr);
 	}
 	efa_drop(held);
 }
 
 void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd)
 {
-	bool recv = !(cd->flags & EFA_IO_CDESC_Q_SEND);
+	bool send = cd->flags & EFA_IO_CDESC_Q_SEND;
 	uint32_t qpn = le16toh(cd->qp_num);
 	uint16_t req_id = le16toh(cd->req_id);
+	struct efa_wq *wq = efa_owner(cq->ctx, qpn, send)->wq;
 	struct efa_held *held;
 
 	efa_trace("efa_cqe CQ %u: QP 0x%x request 0x%x status %u flags 0x%x", cq->cqn, qpn, req_id,
@@ -416,8 +391,7 @@ void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd)
 		return;
 	pthread_mutex_lock(&efa_watch_mutex);
 	list_for_each(&efa_held_list, held, entry)
-		if (held->qp->vqp.qp.qp_num == qpn && efa_cq_of(held) == cq &&
-		    held->recv == recv && held->req_id == req_id) {
+		if (held->wq == wq && held->req_id == req_id) {
 			efa_release(held);
 			break;
 		}
