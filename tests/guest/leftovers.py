@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
 Runs in a node whose device has few QP numbers: completions that nobody polled while their queue pair was there are not
-taken for those of its successor, on the same CQ, on another one, or after a reset.
+taken for those of its successor, on the same CQ, on another one, or after a reset, nor for its own when it is gone.
 """
 
 import pyverbs.enums as e
@@ -67,6 +67,10 @@ def main():
     side.qp.modify(QPAttr(qp_state=e.IBV_QPS_RESET), e.IBV_QP_STATE)
     side.to_rts()
     check(side, 61000)
+
+    fail(side, 70000)
+    side.qp.close()
+    assert side.cq.poll(DEPTH)[0] == 0
     print("well")
 
 
