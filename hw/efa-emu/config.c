@@ -21,6 +21,7 @@ typedef struct EfaGeneration {
     .mtu = EFA_MAX_MTU,                         \
     .max_qp = EFA_DB_MAX_QPS,                   \
     .max_sq_depth = 4096,                       \
+    .max_llq_size = 4096 * EFA_IO_WQE_SIZE,     \
     .max_rq_depth = 8192,                       \
     .max_cq = EFA_DB_MAX_CQS,                   \
     .max_cq_depth = 32768,                      \
@@ -35,11 +36,9 @@ typedef struct EfaGeneration {
     .max_rdma_size = 1u << 30,                  \
     .max_event_counters = 1024
 
-/* Send queues of 4096 WQEs, of 64 bytes and of 128 where there are such. */
-#define NARROW  .inline_size_ex = EFA_IO_TX_INLINE_MAX, \
-                .max_llq_size = 4096 * EFA_IO_WQE_SIZE
-#define WIDE    .inline_size_ex = EFA_IO_TX_INLINE_MAX_WIDE, \
-                .max_llq_size = 4096 * EFA_IO_WQE_SIZE_WIDE
+/* A queue of WQEs of 128 bytes has half as many as one of 64. */
+#define NARROW  .inline_size_ex = EFA_IO_TX_INLINE_MAX
+#define WIDE    .inline_size_ex = EFA_IO_TX_INLINE_MAX_WIDE
 
 static const EfaGeneration efa_generations[EFA_NUM_GENERATIONS] = {
     [0] = { COMMON, NARROW, .link_speed_gbps = 100, .sub_cqs_per_cq = 2 },
