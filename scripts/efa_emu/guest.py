@@ -19,8 +19,8 @@ DEFAULT_FLAVOUR = "cloud"
 HOST_PACKAGES = ["gcc", "libc6-dev", "openssh-client"]
 PACKAGES = [
     "bash", "busybox-static", "ca-certificates", "ethtool", "ibverbs-providers", "ibverbs-utils", "iperf3", "iproute2",
-    "iputils-ping", "kmod", "libfabric-bin", "openssh-client", "openssh-server", "pciutils", "perftest", "procps",
-    "python3-minimal", "python3-pyverbs", "qperf", "rdma-core", "strace",
+    "iputils-ping", "kmod", "libfabric-bin", "mount", "openssh-client", "openssh-server", "pciutils", "perftest",
+    "procps", "python3-minimal", "python3-pyverbs", "qperf", "rdma-core", "strace",
 ]
 LAYERS = {"mpi": ["openmpi-bin", "python3-mpi4py"]}
 """Packages that are large and seldom wanted, by the names that efa-cluster --with takes."""
