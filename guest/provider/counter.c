@@ -73,8 +73,7 @@ struct ibv_comp_cntr *efadv_create_comp_cntr(struct ibv_context *ibvctx,
 
 	if (!err && (attr->comp_mask || attr->flags || efa_attr->comp_mask))
 		err = EINVAL;
-	if (!err && (!efa_has(to_ectx(ibvctx), EFA_ABI_CAP_COMP_CNTR) ||
-		     attr->type != IBV_COMP_CNTR_TYPE_WRS ||
+	if (!err && (attr->type != IBV_COMP_CNTR_TYPE_WRS ||
 		     !check_comp_mask(efa_attr->flags, flags)))
 		err = EOPNOTSUPP;
 	if (!err) {

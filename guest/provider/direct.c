@@ -14,8 +14,8 @@ int efadv_query_qp_wqs(struct ibv_qp *ibvqp, struct efadv_wq_attr *sq_attr,
 	struct efa_qp *qp = to_eqp(ibvqp);
 	int err;
 
-	err = EFA_CHECK_ARG(ibvqp->context, sq_attr, max_batch, inlen);
-	err = err ?: EFA_CHECK_ARG(ibvqp->context, rq_attr, max_batch, inlen);
+	err = EFA_CHECK_OUT(ibvqp->context, sq_attr, max_batch, inlen);
+	err = err ?: EFA_CHECK_OUT(ibvqp->context, rq_attr, max_batch, inlen);
 	if (err)
 		return err;
 	sq.buffer = qp->sq.llq;
@@ -40,7 +40,7 @@ int efadv_query_cq(struct ibv_cq *ibvcq, struct efadv_cq_attr *attr, uint32_t in
 {
 	struct efa_cq *cq = to_ecq(ibvcq);
 	struct efadv_cq_attr out = {};
-	int err = EFA_CHECK_ARG(ibvcq->context, attr, doorbell, inlen);
+	int err = EFA_CHECK_OUT(ibvcq->context, attr, doorbell, inlen);
 
 	if (err)
 		return err;

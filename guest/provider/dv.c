@@ -23,7 +23,7 @@ int efadv_query_device(struct ibv_context *ibvctx, struct efadv_device_attr *att
 	struct efa_context *ctx = to_ectx(ibvctx);
 	struct efadv_device_attr out = {};
 	size_t i;
-	int err = EFA_CHECK_ARG(ibvctx, attr, inline_buf_size, inlen);
+	int err = EFA_CHECK_OUT(ibvctx, attr, inline_buf_size, inlen);
 
 	if (err)
 		return err;
@@ -45,7 +45,7 @@ int efadv_query_device(struct ibv_context *ibvctx, struct efadv_device_attr *att
 
 int efadv_query_ah(struct ibv_ah *ibvah, struct efadv_ah_attr *attr, uint32_t inlen)
 {
-	int err = EFA_CHECK_ARG(ibvah->context, attr, ahn, inlen);
+	int err = EFA_CHECK_OUT(ibvah->context, attr, ahn, inlen);
 
 	if (err)
 		return err;
@@ -149,7 +149,7 @@ int efadv_query_mr(struct ibv_mr *ibvmr, struct efadv_mr_attr *attr, uint32_t in
 {
 	DECLARE_COMMAND_BUFFER(cmd, UVERBS_OBJECT_MR, EFA_ABI_METHOD_MR_QUERY, 5);
 	struct efadv_mr_attr out = {};
-	int err = EFA_CHECK_ARG(ibvmr->context, attr, rdma_recv_ic_id, inlen);
+	int err = EFA_CHECK_OUT(ibvmr->context, attr, rdma_recv_ic_id, inlen);
 
 	if (err)
 		return err;

@@ -88,15 +88,17 @@ int efa_map_db(struct efa_context *ctx, struct efa_db *db, uint64_t key, uint32_
 void efa_unmap_db(struct efa_context *ctx, struct efa_db *db);
 
 /*
- * An argument of efadv, whose @known bytes may grow: a caller of yesterday passes less, but at
- * least @needed, one of tomorrow more, whose end is to be zero, or EINVAL. EOPNOTSUPP: the device
- * is another provider's.
+ * A structure of efadv's, whose @known bytes may grow: a caller of yesterday passes less, but at
+ * least @needed, one of tomorrow more, or EINVAL. EOPNOTSUPP: the device is another provider's.
+ * What is asked for behind @known is to be zero; what is to be told has no end to look at.
  */
 int efa_check_arg(struct ibv_context *ibvctx, const void *arg, size_t needed, size_t known,
 		  size_t inlen);
 
 #define EFA_CHECK_ARG(ibvctx, arg, last, inlen) \
 	efa_check_arg(ibvctx, arg, offsetofend(typeof(*(arg)), last), sizeof(*(arg)), inlen)
+#define EFA_CHECK_OUT(ibvctx, arg, last, inlen) \
+	efa_check_arg(ibvctx, arg, offsetofend(typeof(*(arg)), last), inlen, inlen)
 
 /* ---- locks ---- */
 

@@ -92,21 +92,29 @@ static void ask_depths(void)
     }
 }
 
-static struct ibv_qp *make_qp(struct ibv_cq_ex *cq, uint32_t max_inline, uint16_t flags)
+static struct ibv_qp *create_qp(struct ibv_cq_ex *cq, struct ibv_qp_cap cap, void *efa, size_t size)
 {
     struct ibv_qp_init_attr_ex attr = {
-        .send_cq = ibv_cq_ex_to_cq(cq), .recv_cq = ibv_cq_ex_to_cq(cq),
-        .cap = { .max_send_wr = 16, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1,
-                 .max_inline_data = max_inline },
+        .send_cq = ibv_cq_ex_to_cq(cq), .recv_cq = ibv_cq_ex_to_cq(cq), .cap = cap,
         .qp_type = IBV_QPT_DRIVER, .pd = pd,
         .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
         .send_ops_flags = IBV_QP_EX_WITH_SEND,
+    };
+
+    return efadv_create_qp_ex(context, &attr, efa, size);
+}
+
+static struct ibv_qp *make_qp(struct ibv_cq_ex *cq, uint32_t max_inline, uint16_t flags)
+{
+    struct ibv_qp_cap cap = {
+        .max_send_wr = 16, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1,
+        .max_inline_data = max_inline,
     };
     struct efadv_qp_init_attr efa = {
         .driver_qp_type = EFADV_QP_DRIVER_TYPE_SRD, .flags = flags,
         .wr_flags = EFADV_WR_EX_WITH_PROCESSING_HINTS,
     };
-    struct ibv_qp *qp = efadv_create_qp_ex(context, &attr, &efa, sizeof(efa));
+    struct ibv_qp *qp = create_qp(cq, cap, &efa, sizeof(efa));
     struct ibv_qp_attr to = { .qp_state = IBV_QPS_INIT, .port_num = 1, .qkey = QKEY };
 
     if (!qp || ibv_modify_qp(qp, &to, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY)) {
@@ -127,14 +135,16 @@ static void ask_queues(struct ibv_qp *qp, struct ibv_cq_ex *cq, const char *what
 {
     struct efadv_wq_attr sq = { }, rq = { };
     struct efadv_cq_attr of = { };
+    int err = efadv_query_qp_wqs(qp, &sq, &rq, sizeof(sq));
 
-    printf("%s: queues %d\n", what, efadv_query_qp_wqs(qp, &sq, &rq, sizeof(sq)));
+    printf("%s: queues %d\n", what, err);
     printf("  send: %d %u %u %d %u 0x%x\n", !!sq.buffer, sq.entry_size, sq.num_entries, !!sq.doorbell,
            sq.max_batch, sq.caps);
     printf("  receive: %d %u %u %d %u 0x%x\n", !!rq.buffer, rq.entry_size, rq.num_entries,
            !!rq.doorbell, rq.max_batch, rq.caps);
-    printf("  completion: %d %d %u %u %d\n", efadv_query_cq(ibv_cq_ex_to_cq(cq), &of, sizeof(of)),
-           !!of.buffer, of.entry_size, of.num_entries, !!of.doorbell);
+    err = efadv_query_cq(ibv_cq_ex_to_cq(cq), &of, sizeof(of));
+    printf("  completion: %d %d %u %u %d\n", err, !!of.buffer, of.entry_size, of.num_entries,
+           !!of.doorbell);
     printf("  short: %d %d\n", efadv_query_qp_wqs(qp, &sq, &rq, 8),
            efadv_query_cq(ibv_cq_ex_to_cq(cq), &of, 8));
 }
@@ -240,12 +250,102 @@ static void ask_counters(void)
     printf("counter: %d\n", cntr ? 0 : errno);
 }
 
+/* A QP with such attributes: 0, or why there is none. */
+static int try_qp(struct ibv_cq_ex *cq, uint32_t depth, uint32_t max_inline, void *efa, size_t size)
+{
+    struct ibv_qp_cap cap = {
+        .max_send_wr = depth, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1,
+        .max_inline_data = max_inline,
+    };
+    struct ibv_qp *qp = create_qp(cq, cap, efa, size);
+
+    return qp ? ibv_destroy_qp(qp) : errno;
+}
+
+static int try_cq(void *efa, size_t size)
+{
+    struct ibv_cq_init_attr_ex attr = { .cqe = 64, .wc_flags = IBV_WC_STANDARD_FLAGS };
+    struct ibv_cq_ex *cq = efadv_create_cq(context, &attr, efa, size);
+
+    return cq ? ibv_destroy_cq(ibv_cq_ex_to_cq(cq)) : errno;
+}
+
+/* Queues as deep as we are told that they can be. */
+static void use_depths(struct ibv_cq_ex *cq)
+{
+    struct efadv_qp_init_attr efa = { .driver_qp_type = EFADV_QP_DRIVER_TYPE_SRD };
+    const uint32_t inlined[] = { 0, 32, 80 };
+    size_t i;
+
+    for (i = 0; i < sizeof(inlined) / sizeof(inlined[0]); i++) {
+        struct efadv_sq_depth_attr attr = { .max_send_sge = 1, .max_inline_data = inlined[i] };
+        int depth = efadv_get_max_sq_depth(context, &attr, sizeof(attr));
+
+        printf("%u bytes inline: %d, deeper %d\n", inlined[i],
+               try_qp(cq, depth, inlined[i], &efa, sizeof(efa)),
+               try_qp(cq, depth + 1, inlined[i], &efa, sizeof(efa)));
+    }
+}
+
+/* What programs say that are older or newer than the library, or wrong. */
+static void ask_arguments(struct ibv_cq_ex *cq)
+{
+    struct efadv_qp_init_attr qp[7] = { };
+    struct efadv_cq_init_attr of[6] = { };
+    struct efadv_sq_depth_attr depth[2] = { { .max_send_sge = 1 } };
+    struct efadv_ah_attr to[2];
+    struct efadv_mr_attr region[2];
+    const char *wrong[] = { "nothing", "comp_mask", "flags", "type", "reserved", "wr_flags" };
+    const char *wrong_cq[] = { "nothing", "comp_mask", "wc_flags", "flags" };
+    size_t i;
+
+    for (i = 0; i < sizeof(qp) / sizeof(qp[0]); i++) {
+        qp[i].driver_qp_type = EFADV_QP_DRIVER_TYPE_SRD;
+    }
+    qp[1].comp_mask = 1;
+    qp[2].flags = 1 << 15;
+    qp[3].driver_qp_type = 7;
+    qp[4].reserved = 1;
+    qp[5].wr_flags = 1 << 7;
+    for (i = 0; i < 6; i++) {
+        printf("QP, wrong %s: %d\n", wrong[i], try_qp(cq, 16, 0, &qp[i], sizeof(qp[i])));
+    }
+    printf("QP, short: %d\n", try_qp(cq, 16, 0, &qp[0], 4));
+    printf("QP, longer: %d\n", try_qp(cq, 16, 0, &qp[5], 2 * sizeof(qp[5])));
+    memset(&qp[6], 0, sizeof(qp[6]));
+    qp[5].wr_flags = 0;
+    printf("QP, longer by zeros: %d\n", try_qp(cq, 16, 0, &qp[5], 2 * sizeof(qp[5])));
+
+    of[1].comp_mask = 1;
+    of[2].wc_flags = 1 << 9;
+    of[3].flags = 1 << 9;
+    for (i = 0; i < 4; i++) {
+        printf("CQ, wrong %s: %d\n", wrong_cq[i], try_cq(&of[i], sizeof(of[i])));
+    }
+    printf("CQ, short: %d\n", try_cq(&of[0], 4));
+    printf("CQ, longer: %d\n", try_cq(&of[0], 2 * sizeof(of[0])));
+    printf("CQ, longer by zeros: %d\n", try_cq(&of[4], 2 * sizeof(of[0])));
+
+    printf("depth, longer by zeros: %d\n", efadv_get_max_sq_depth(context, depth, sizeof(depth)));
+    depth[1].max_send_sge = 1;
+    printf("depth, longer: %d\n", efadv_get_max_sq_depth(context, depth, sizeof(depth)));
+    printf("depth, short: %d\n", efadv_get_max_sq_depth(context, depth, 8));
+
+    memset(to, 1, sizeof(to));
+    printf("AH, longer: %d\n", efadv_query_ah(ah, to, sizeof(to)));
+    printf("AH, short: %d\n", efadv_query_ah(ah, to, 8));
+    memset(region, 1, sizeof(region));
+    printf("MR, longer: %d\n", efadv_query_mr(mr, region, sizeof(region)));
+    printf("MR, short: %d\n", efadv_query_mr(mr, region, 8));
+}
+
 int main(void)
 {
     struct ibv_cq_init_attr_ex attr = { .cqe = 64, .wc_flags = IBV_WC_STANDARD_FLAGS };
     struct ibv_cq_ex *cq;
     struct ibv_qp *qp;
 
+    setlinebuf(stdout);
     open_device();
     ask_device();
     ask_depths();
@@ -261,5 +361,7 @@ int main(void)
     exchange(qp, cq, "wide");
     use_external_cq();
     ask_counters();
+    use_depths(cq);
+    ask_arguments(cq);
     return 0;
 }

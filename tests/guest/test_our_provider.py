@@ -36,6 +36,7 @@ EXPLAINED = {
     "end": [],
 }
 TRACED = ("efa_send_wqe", "efa_sq_doorbell", "efa_rq_doorbell", "efa_cqe")
+STRICTER = {"CQ, wrong flags": (95, 0), "depth, longer": (-22, 4096)}  # where ours does not pass over the unknown
 SHOW = "ibv_devinfo -v | grep -v guid; ibv_devinfo -l"
 
 
@@ -148,6 +149,12 @@ def test_sid(env):
     env.say(ours)
     for what in ("narrow", "wide", "DMA-BUF"):
         assert f"{what}: 16 of 16 completed, 16 well" in ours, (what, ours)
+    with provider.stock(cluster, 0):
+        stock = env.exec(0, "/tmp/efadv-direct", on=cluster).stdout
+    for question, answers in STRICTER.items():
+        assert [f"{question}: {answer}\n" in said for answer, said in zip(answers, (ours, stock))] == [True, True], stock
+        stock = stock.replace(f"{question}: {answers[1]}\n", f"{question}: {answers[0]}\n")
+    assert ours == stock, stock
 
 
 def test_strict(env):
