@@ -23,6 +23,11 @@ def test_first_generation(env):
     _check(env, env.up("first", **{**CLUSTER, "generation": 0, "device": "sub-cqs-per-cq=2"}))
 
 
+def test_last_generation(env):
+    """Requests whose ids are the program's own, of 64 bits."""
+    _check(env, env.up("last", **{**CLUSTER, "driver": "efa-emu", "generation": 4}))
+
+
 def _check(env, cluster):
     verbs_threads.run(env, MESSAGES, on=cluster)
     with provider.stock(cluster, 0):

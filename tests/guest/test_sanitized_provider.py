@@ -33,6 +33,13 @@ def test_threads(env):
     verbs_threads.run(env, 1000, settings=LEAKS)
 
 
+def test_our_driver(env):
+    """Threads on our driver, where requests have ids of 64 bits, and rdma-core's tests of EFA."""
+    cluster = env.up("ours", **{**CLUSTER, "n": 1, "driver": "efa-emu", "generation": 4})
+    verbs_threads.run(env, 500, settings=LEAKS, on=cluster)
+    rdma_core.run(env, "test_efa_srd", "test_efadv", generation=4, on=cluster)
+
+
 def test_watched_threads(env):
     """The same while every request is looked at, and traced; there is nothing to say but of a full queue."""
     said = verbs_threads.run(env, 200, settings=f"{LEAKS} EFA_EMU_STRICT=1 EFA_EMU_TRACE=/tmp/trace")
