@@ -11,9 +11,7 @@ static struct ibv_ah *efa_create_ah(struct ibv_pd *ibvpd, struct ibv_ah_attr *at
 	EFA_PAIR(, ib_uverbs_create_ah_resp, efa_abi_create_ah_resp) resp = {};
 	struct efa_ah *ah = calloc(1, sizeof(*ah));
 
-	if (!ah)
-		return NULL;
-	if (ibv_cmd_create_ah(ibvpd, &ah->ibvah, attr, &resp.ibv, sizeof(resp))) {
+	if (!ah || ibv_cmd_create_ah(ibvpd, &ah->ibvah, attr, &resp.ibv, sizeof(resp))) {
 		free(ah);
 		return NULL;
 	}

@@ -68,7 +68,7 @@ struct ibv_comp_cntr *efadv_create_comp_cntr(struct ibv_context *ibvctx,
 {
 	const uint32_t flags = EFADV_COMP_CNTR_INIT_WITH_COMP_EXTERNAL_MEM |
 			       EFADV_COMP_CNTR_INIT_WITH_ERR_EXTERNAL_MEM;
-	struct efa_comp_cntr *cntr = NULL;
+	struct efa_comp_cntr *cntr;
 	int err = EFA_CHECK_ARG(ibvctx, efa_attr, err_cntr_ext_mem, inlen);
 
 	if (!err && (attr->comp_mask || attr->flags || efa_attr->comp_mask))
@@ -76,10 +76,10 @@ struct ibv_comp_cntr *efadv_create_comp_cntr(struct ibv_context *ibvctx,
 	if (!err && (attr->type != IBV_COMP_CNTR_TYPE_WRS ||
 		     !check_comp_mask(efa_attr->flags, flags)))
 		err = EOPNOTSUPP;
-	if (!err) {
-		cntr = calloc(1, sizeof(*cntr));
-		err = cntr ? efa_ask_for_counter(to_ectx(ibvctx), cntr, efa_attr) : ENOMEM;
-	}
+	if (err)
+		return efa_fail(err);
+	cntr = calloc(1, sizeof(*cntr));
+	err = cntr ? efa_ask_for_counter(to_ectx(ibvctx), cntr, efa_attr) : ENOMEM;
 	if (!err)
 		return &cntr->ibvcntr;
 	free(cntr);

@@ -4,12 +4,14 @@
  */
 #include "efa.h"
 
-static struct efa_mr *efa_mr_new(uint64_t iova)
+static struct efa_mr *efa_mr_new(uint64_t iova, int access)
 {
 	struct efa_mr *mr = calloc(1, sizeof(*mr));
 
-	if (mr)
-		mr->iova = iova;
+	if (!mr)
+		return NULL;
+	mr->iova = iova;
+	mr->vmr.access = access;	/* libibverbs notes it of some regions only */
 	return mr;
 }
 
@@ -27,7 +29,7 @@ static struct ibv_mr *efa_mr_made(struct efa_mr *mr, int err)
 static struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length, uint64_t iova,
 				 int access)
 {
-	struct efa_mr *mr = efa_mr_new(iova);
+	struct efa_mr *mr = efa_mr_new(iova, access);
 	struct ib_uverbs_reg_mr_resp resp;
 	struct ibv_reg_mr cmd;
 
@@ -38,7 +40,7 @@ static struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length
 static struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset, size_t length,
 					uint64_t iova, int fd, int access)
 {
-	struct efa_mr *mr = efa_mr_new(iova);
+	struct efa_mr *mr = efa_mr_new(iova, access);
 
 	return mr ? efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length, iova, fd, access,
 							  &mr->vmr, NULL)) : NULL;

@@ -14,9 +14,8 @@ static struct ibv_pd *efa_alloc_pd(struct ibv_context *ibvctx)
 	struct efa_pd *pd = calloc(1, sizeof(*pd));
 	struct ibv_alloc_pd cmd;
 
-	if (!pd)
-		return NULL;
-	if (ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd), &resp.ibv, sizeof(resp))) {
+	if (!pd || ibv_cmd_alloc_pd(ibvctx, &pd->ibvpd, &cmd, sizeof(cmd), &resp.ibv,
+				    sizeof(resp))) {
 		free(pd);
 		return NULL;
 	}

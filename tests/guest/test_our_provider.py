@@ -15,6 +15,7 @@ CLUSTER = provider_cost.RACING
 TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), Test("ib_send_bw", "SRD", 8, 2000),
          Test("ib_send_bw", "SRD", 4096, 2000, ("-e",)), Test("ib_write_bw", "SRD", 65536, 500),
          Test("ib_write_bw", "SRD", 65536, 500, ("--write_with_imm",)), Test("ib_read_bw", "SRD", 65536, 500))
+DMABUF = Path(__file__).with_name("dmabuf-mr.c")
 DIRECT = Path(__file__).with_name("efadv-direct.c")
 LEFTOVERS = Path(__file__).with_name("leftovers.py")
 MISUSE = Path(__file__).with_name("misuse.py")
@@ -101,6 +102,16 @@ def test_libfabric(env):
     """Messages over libfabric."""
     for endpoint in ("rdm", "dgram"):
         libfabric.pingpong(env, endpoint)
+
+
+def test_dmabuf(env):
+    """Memory regions in a DMA-BUF, with the stock provider as with ours."""
+    cluster = env.cluster
+    env.exec(0, "test -c /dev/udmabuf || modprobe udmabuf")
+    cluster.put(0, provider.build_program(cluster.config.suite, DMABUF), "/tmp/dmabuf-mr")
+    assert env.exec(0, "EFA_EMU_STRICT=1 /tmp/dmabuf-mr") == ("well\n", "", 0)
+    with provider.stock(cluster, 0):
+        assert env.exec(0, "/tmp/dmabuf-mr").stdout == "well\n"
 
 
 def test_sub_cqs(env):
