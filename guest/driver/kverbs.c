@@ -390,28 +390,16 @@ int efa_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 
 /* ---- completions ---- */
 
-/* By the device's status. */
-static const enum ib_wc_status efa_wc_status[] = {
-	IB_WC_SUCCESS,			/* OK */
-	IB_WC_WR_FLUSH_ERR,		/* FLUSHED */
-	IB_WC_LOC_QP_OP_ERR,		/* LOCAL_ERROR_QP_INTERNAL_ERROR */
-	IB_WC_LOC_QP_OP_ERR,		/* LOCAL_ERROR_UNSUPPORTED_OP */
-	IB_WC_LOC_QP_OP_ERR,		/* LOCAL_ERROR_INVALID_AH */
-	IB_WC_LOC_PROT_ERR,		/* LOCAL_ERROR_INVALID_LKEY */
-	IB_WC_LOC_LEN_ERR,		/* LOCAL_ERROR_BAD_LENGTH */
-	IB_WC_REM_ACCESS_ERR,		/* REMOTE_ERROR_BAD_ADDRESS */
-	IB_WC_REM_ABORT_ERR,		/* REMOTE_ERROR_ABORT */
-	IB_WC_REM_INV_RD_REQ_ERR,	/* REMOTE_ERROR_BAD_DEST_QPN */
-	IB_WC_RNR_RETRY_EXC_ERR,	/* REMOTE_ERROR_RNR */
-	IB_WC_REM_INV_REQ_ERR,		/* REMOTE_ERROR_BAD_LENGTH */
-	IB_WC_BAD_RESP_ERR,		/* REMOTE_ERROR_BAD_STATUS */
-	IB_WC_RESP_TIMEOUT_ERR,		/* LOCAL_ERROR_UNRESP_REMOTE */
-	IB_WC_REM_OP_ERR,		/* REMOTE_ERROR_UNKNOWN_PEER */
-	IB_WC_RESP_TIMEOUT_ERR,		/* LOCAL_ERROR_UNREACH_REMOTE */
-	IB_WC_GENERAL_ERR,
-	IB_WC_GENERAL_ERR,
-	IB_WC_REM_INV_REQ_ERR,		/* REMOTE_ERROR_FEATURE_MISMATCH */
-};
+#define EFA_WC_STATUS(name, value, wc) case value: return IB_WC_##wc;
+
+static enum ib_wc_status efa_wc_status(u8 status)
+{
+	switch (status) {
+	EFA_IO_COMP_STATUSES(EFA_WC_STATUS)
+	default:
+		return IB_WC_GENERAL_ERR;
+	}
+}
 
 /* The next completion of any of the rings; only @take moves on. */
 static const struct efa_io_cdesc *efa_next_cqe(struct efa_cq *cq, bool take)
@@ -445,28 +433,27 @@ static bool efa_fill_wc(struct efa_cq *cq, const struct efa_io_cdesc *cqe,
 
 	memset(wc, 0, sizeof(*wc));
 	if (!qp || &cq->ibcq != (is_send ? qp->ibqp.send_cq :
-					   qp->ibqp.recv_cq) ||
-	    !efa_wq_give(is_send ? &qp->sq : &qp->rq, le16_to_cpu(cqe->req_id),
-			 &wc->wr_id))
+					   qp->ibqp.recv_cq))
 		return false;
 	wc->qp = &qp->ibqp;
 	wc->port_num = 1;
 	wc->vendor_err = cqe->status;
-	wc->status = cqe->status < ARRAY_SIZE(efa_wc_status) ?
-		     efa_wc_status[cqe->status] : IB_WC_GENERAL_ERR;
+	wc->status = efa_wc_status(cqe->status);
 	wc->opcode = IB_WC_SEND;
-	if (is_send)
-		return true;
-	wc->opcode = efa_io_op_of(cqe) == EFA_IO_RDMA_WRITE ?
-		     IB_WC_RECV_RDMA_WITH_IMM : IB_WC_RECV;
-	wc->byte_len = le16_to_cpu(cqe->rx.length);
-	wc->src_qp = le16_to_cpu(cqe->rx.src_qp_num);
-	wc->slid = le16_to_cpu(cqe->rx.ah);
-	if (cqe->flags & EFA_IO_CDESC_HAS_IMM) {
-		wc->wc_flags = IB_WC_WITH_IMM;
-		wc->ex.imm_data = cpu_to_be32(le32_to_cpu(cqe->imm));
+	if (!is_send) {
+		wc->opcode = efa_io_op_of(cqe) == EFA_IO_RDMA_WRITE ?
+			     IB_WC_RECV_RDMA_WITH_IMM : IB_WC_RECV;
+		wc->byte_len = le16_to_cpu(cqe->rx.length);
+		wc->src_qp = le16_to_cpu(cqe->rx.src_qp_num);
+		wc->slid = le16_to_cpu(cqe->rx.ah);
+		if (cqe->flags & EFA_IO_CDESC_HAS_IMM) {
+			wc->wc_flags = IB_WC_WITH_IMM;
+			wc->ex.imm_data = cpu_to_be32(le32_to_cpu(cqe->imm));
+		}
 	}
-	return true;
+	/* Last: then another may be posted, and the entry written over. */
+	return efa_wq_give(is_send ? &qp->sq : &qp->rq,
+			   le16_to_cpu(cqe->req_id), &wc->wr_id);
 }
 
 /* What the device had when it was reset; none of @wc: only see if there is. */
