@@ -56,13 +56,14 @@ static int efa_open(struct efa_context *ctx)
 	struct ibv_device_attr_ex attr;
 	int err;
 
-	if (ibv_cmd_get_context(&ctx->vctx, &cmd.ibv, sizeof(cmd), NULL, &resp.ibv, sizeof(resp)))
-		return errno;
+	err = ibv_cmd_get_context(&ctx->vctx, &cmd.ibv, sizeof(cmd), NULL, &resp.ibv, sizeof(resp));
+	if (err)
+		return err;
 	if ((resp.efa.cmds_supp_udata_mask & EFA_NEEDED) != EFA_NEEDED || !resp.efa.sub_cqs_per_cq)
 		return EOPNOTSUPP;
 	ctx->told = resp.efa;
-	if (!ctx->told.inline_buf_size_ex)
-		ctx->told.inline_buf_size_ex = ctx->told.inline_buf_size;
+	ctx->told.inline_buf_size_ex = min_t(uint16_t, EFA_IO_TX_INLINE_WIDE,
+		resp.efa.inline_buf_size_ex ?: resp.efa.inline_buf_size);
 	err = efa_ask_device(ctx, NULL, &attr, sizeof(attr), &dev);
 	if (err)
 		return err;
@@ -105,14 +106,12 @@ static struct verbs_context *efa_alloc_context(struct ibv_device *device, int cm
 	size_t i;
 	int err;
 
-	efa_watch_init();
 	ctx = verbs_init_and_alloc_context(device, cmd_fd, ctx, vctx, RDMA_DRIVER_EFA);
 	if (!ctx)
 		return NULL;
 	err = efa_open(ctx);
 	if (err) {
-		verbs_uninit_context(&ctx->vctx);
-		free(ctx);
+		efa_free_context(&ctx->vctx.context);
 		return efa_fail(err);
 	}
 	for (i = 0; i < ARRAY_SIZE(ops); i++)

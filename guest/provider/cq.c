@@ -2,8 +2,8 @@
 /*
  * EFA provider: completion queues
  *
- * The rings are the kernel's memory, which the device writes and we only read. A CQ with a channel
- * has a doorbell, by which the process asks for an event.
+ * The rings are memory of the kernel's, or in a dma-buf; the device writes them and we only read.
+ * A CQ with a channel has a doorbell, by which the process asks for an event.
  */
 #include "efa.h"
 
@@ -29,14 +29,6 @@ static int efa_check_cq(const struct efa_context *ctx, const struct ibv_cq_init_
 	if (attr->channel && !efa_has(ctx, EFA_ABI_CAP_CQ_NOTIFICATIONS))
 		return EOPNOTSUPP;
 	return attr->cqe && attr->cqe <= ctx->max_cqe ? 0 : EINVAL;
-}
-
-static bool efa_cq_needs_lock(const struct ibv_cq_init_attr_ex *attr)
-{
-	if ((attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_FLAGS) &&
-	    (attr->flags & IBV_CREATE_CQ_ATTR_SINGLE_THREADED))
-		return false;
-	return !(attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) || !to_epd(attr->parent_domain)->td;
 }
 
 static size_t efa_cq_ring_size(const struct efa_cq *cq)
@@ -75,6 +67,9 @@ static void efa_cq_free(struct efa_context *ctx, struct efa_cq *cq)
 	efa_unmap_db(ctx, &cq->db);
 	if (cq->map)
 		munmap(cq->map, cq->map_size);
+	if (cq->pd)
+		atomic_fetch_sub(&cq->pd->users, 1);
+	pthread_spin_destroy(&cq->lock.spin);
 	free(cq->nothing);
 	free(cq);
 }
@@ -125,8 +120,10 @@ static int efa_cq_make(struct efa_context *ctx, struct efa_cq *cq,
 struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex *attr,
 			     const struct efa_cq_opts *opts)
 {
-	struct efa_cq *cq;
+	bool one_thread = (attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_FLAGS) &&
+			  (attr->flags & IBV_CREATE_CQ_ATTR_SINGLE_THREADED);
 	int err = efa_check_cq(ctx, attr, opts);
+	struct efa_cq *cq;
 
 	if (err)
 		return efa_fail(err);
@@ -137,7 +134,11 @@ struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex
 	cq->num_sub = ctx->told.sub_cqs_per_cq;
 	cq->mask = efa_pow2up(attr->cqe) - 1;
 	cq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
-	efa_lock_init(&cq->lock, efa_cq_needs_lock(attr));
+	if (attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) {
+		cq->pd = to_epd(attr->parent_domain);
+		atomic_fetch_add(&cq->pd->users, 1);
+	}
+	efa_lock_init(&cq->lock, !one_thread && !(cq->pd && cq->pd->td));
 	err = efa_cq_make(ctx, cq, attr, opts);
 	if (err) {
 		efa_cq_free(ctx, cq);
@@ -181,21 +182,24 @@ static int efa_destroy_cq(struct ibv_cq *ibvcq)
 static void efa_cq_event(struct ibv_cq *ibvcq)
 {
 	struct efa_cq *cq = to_ecq(ibvcq);
+	bool locked = efa_lock_once(&cq->lock);
 
-	efa_lock(&cq->lock);
 	cq->events++;
-	efa_unlock(&cq->lock);
+	if (locked)
+		efa_unlock(&cq->lock);
 }
 
 static int efa_req_notify_cq(struct ibv_cq *ibvcq, int solicited_only)
 {
 	struct efa_cq *cq = to_ecq(ibvcq);
+	bool locked;
 
 	if (solicited_only || !cq->db.at)
 		return EOPNOTSUPP;
-	efa_lock(&cq->lock);
+	locked = efa_lock_once(&cq->lock);
 	efa_cq_ring(cq, true);
-	efa_unlock(&cq->lock);
+	if (locked)
+		efa_unlock(&cq->lock);
 	return 0;
 }
 

@@ -60,8 +60,6 @@ struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *ibvpd, struct ibv_qp_init_a
 	struct efadv_qp_init_attr efa_attr = { .driver_qp_type = driver_qp_type };
 	int err = EFA_CHECK_ARG(ibvpd->context, &efa_attr, driver_qp_type, sizeof(efa_attr));
 
-	if (!err && attr->qp_type != IBV_QPT_DRIVER)
-		err = EINVAL;
 	return err ? efa_fail(err) : efa_qp_new_in(ibvpd, attr, &efa_attr);
 }
 
@@ -128,6 +126,7 @@ struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx, struct ibv_cq_init
 {
 	struct efadv_cq_init_attr copy = {};
 	struct efa_cq_opts opts = {};
+	struct ibv_cq_ex *cq;
 	int err = EFA_CHECK_ARG(ibvctx, efa_attr, wc_flags, inlen);
 
 	if (!err) {
@@ -136,7 +135,10 @@ struct ibv_cq_ex *efadv_create_cq(struct ibv_context *ibvctx, struct ibv_cq_init
 	}
 	if (err)
 		return efa_fail(err);
-	return efa_cq_new(to_ectx(ibvctx), attr_ex, &opts);
+	cq = efa_cq_new(to_ectx(ibvctx), attr_ex, &opts);
+	if (cq)
+		verbs_init_cq(ibv_cq_ex_to_cq(cq), ibvctx, attr_ex->channel, attr_ex->cq_context);
+	return cq;
 }
 
 struct efadv_cq *efadv_cq_from_ibv_cq_ex(struct ibv_cq_ex *ibvcqx)

@@ -5,6 +5,7 @@
  *   objects   context.c pd.c mr.c ah.c cq.c qp.c, each with its verbs
  *   work      send.c recv.c poll.c, over ring.h
  *   efadv     dv.c, and with rdma-core 65 direct.c counter.c
+ *   help      watch.c
  */
 #ifndef EFA_H
 #define EFA_H
@@ -63,7 +64,7 @@ static inline bool efa_has(const struct efa_context *ctx, uint32_t cap)
 
 /*
  * Whose the completions of a QP number are, sends or receives: @wq's, if they come @from that ring.
- * Changed under the lock of its CQ by who has the number of the kernel, so whoever has that lock
+ * Changed under the lock of its CQ by who has the number of the kernel, so whoever polls that CQ
  * and comes @from there may use @wq.
  */
 struct efa_owner {
@@ -100,18 +101,32 @@ int efa_check_arg(struct ibv_context *ibvctx, const void *arg, size_t needed, si
 #define EFA_CHECK_OUT(ibvctx, arg, last, inlen) \
 	efa_check_arg(ibvctx, arg, offsetofend(typeof(*(arg)), last), inlen, inlen)
 
-/* ---- locks ---- */
-
 /* A spinlock that is not there if only one thread uses the object. */
 struct efa_lock {
 	pthread_spinlock_t spin;
 	bool needed;
+	_Atomic(pthread_t) keeper;	/* from ibv_start_poll() to _end_poll() */
 };
 
 static inline void efa_lock_init(struct efa_lock *lock, bool needed)
 {
 	lock->needed = needed;
 	pthread_spin_init(&lock->spin, PTHREAD_PROCESS_PRIVATE);
+}
+
+static inline void efa_lock_keep(struct efa_lock *lock, pthread_t keeper)
+{
+	atomic_store_explicit(&lock->keeper, keeper, memory_order_relaxed);
+}
+
+/* For what may be called between these two as well: whether to unlock it again. */
+static inline bool efa_lock_once(struct efa_lock *lock)
+{
+	if (atomic_load_explicit(&lock->keeper, memory_order_relaxed) == pthread_self())
+		return false;
+	if (lock->needed)
+		pthread_spin_lock(&lock->spin);
+	return true;
 }
 
 static inline void efa_lock(struct efa_lock *lock)
@@ -126,42 +141,6 @@ static inline void efa_unlock(struct efa_lock *lock)
 		pthread_spin_unlock(&lock->spin);
 }
 
-/* ---- watch.c: somebody looks over the shoulder ---- */
-
-struct efa_cq;
-struct efa_mr;
-struct efa_qp;
-
-enum { EFA_TRACE = 1 << 0, EFA_STRICT = 1 << 1 };
-
-extern unsigned int efa_watched __attribute__((visibility("hidden")));
-
-/* Whatever is called only if this is true may be slow. */
-static inline bool efa_watches(void)
-{
-	return unlikely(efa_watched);
-}
-
-void efa_watch_init(void);
-void efa_watch_mr(struct efa_mr *mr);
-void efa_watch_mr_end(struct efa_mr *mr);
-/* Before the doorbell: WQEs, by @call of libibverbs; what is in the ring, up to but not @end. */
-void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, uint32_t num);
-void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, const struct ibv_recv_wr *end);
-void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd);
-void efa_watch_cq_db(struct efa_cq *cq, bool arm);
-/* Nothing that was posted to @qp will complete. */
-void efa_watch_forget(struct efa_qp *qp);
-
-/*
- * Why a request is refused: the thread keeps it until the call tells of it. efa_why() returns @err.
- * @wr_id: NULL if the request is the one that ibv_wr_ was at.
- */
-int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4), cold));
-void efa_refused(const struct efa_qp *qp, const char *call, const uint64_t *wr_id)
-	__attribute__((cold));
-
 /* ---- protection domains, and what is in them ---- */
 
 struct efa_td {
@@ -172,7 +151,7 @@ struct efa_td {
 /* One of the device's, or a parent domain around one. */
 struct efa_pd {
 	struct ibv_pd ibvpd;
-	atomic_uint users;		/* parent domains */
+	atomic_uint users;		/* parent domains, QPs and CQs */
 	uint16_t pdn;
 	struct efa_pd *inner;		/* NULL: not a parent domain */
 	struct efa_td *td;		/* one thread for all of its objects */
@@ -185,8 +164,11 @@ struct efa_ah {
 
 struct efa_mr {
 	struct verbs_mr vmr;
-	struct list_node entry;		/* for watch.c */
-	uint64_t iova;
+	/* for watch.c */
+	struct list_node entry;
+	uint64_t iova, length;
+	uint16_t pdn;
+	bool here;			/* iova is the process's address */
 };
 
 #define to_epd(obj)	container_of(obj, struct efa_pd, ibvpd)
@@ -226,29 +208,14 @@ struct efa_cq {
 	uint8_t events;			/* taken: the arm sequence number */
 	struct efa_db db;
 	bool wide_ids;			/* sends have request ids of 64 bits */
+	struct efa_pd *pd;		/* NULL: in no parent domain */
 	uint32_t owed;			/* for watch.c: completions to come */
-	const struct efa_io_cdesc *cur;	/* what the extended API looks at */
+	struct efa_io_cdesc cur;	/* the last one taken */
 	struct efa_sub_cq sub[];
 };
 
 #define to_ecq(obj)	 container_of(obj, struct efa_cq, vcq.cq)
 #define to_ecq_ex(obj) container_of(obj, struct efa_cq, vcq.cq_ex)
-
-/*
- * With a doorbell: tell what was consumed, and ask for an event if @arm. Under the lock, lest an
- * older index comes after a newer one.
- */
-static inline void efa_cq_ring(struct efa_cq *cq, bool arm)
-{
-	uint32_t value = cq->consumed;
-
-	value |= (cq->events & EFA_IO_CQ_DB_SN_MASK) << EFA_IO_CQ_DB_SN_SHIFT;
-	if (arm)
-		value |= EFA_IO_CQ_DB_ARM;
-	if (efa_watches())
-		efa_watch_cq_db(cq, arm);
-	mmio_write32(cq->db.at, value);
-}
 
 struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex *attr,
 			     const struct efa_cq_opts *opts);
@@ -328,8 +295,56 @@ int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr, struct ibv_send_
 void efa_qp_fill_wr_ops(struct efa_qp *qp, uint64_t send_ops);
 int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad);
 
-/* ---- verbs of each kind of object ---- */
+/* ---- watch.c: somebody looks over the shoulder ---- */
 
+enum { EFA_TRACE = 1 << 0, EFA_STRICT = 1 << 1 };
+
+extern unsigned int efa_watched __attribute__((visibility("hidden")));
+
+/* Whatever is called only if this is true may be slow. */
+static inline bool efa_watches(void)
+{
+	return unlikely(efa_watched);
+}
+
+void efa_watch_mr(struct efa_mr *mr);
+void efa_watch_mr_end(struct efa_mr *mr);
+/* Before the doorbell, to which WQEs are written by @call of libibverbs, or which was @before. */
+void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, uint32_t num);
+void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id);
+void efa_watch_rq_db(struct efa_qp *qp, uint16_t before);
+/* Before the request, one of @wq's, is given back. */
+void efa_watch_cqe(struct efa_cq *cq, struct efa_wq *wq, const struct efa_io_cdesc *cd);
+void efa_watch_cq_db(struct efa_cq *cq, bool arm);
+/* Nothing that was posted to @qp will complete. */
+void efa_watch_forget(struct efa_qp *qp);
+
+/*
+ * Why a request is refused: the thread keeps it until the call tells of it. efa_why() returns @err.
+ * @wr_id: NULL if the request is the one that ibv_wr_ was at.
+ */
+int efa_why(const struct efa_qp *qp, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4), cold));
+void efa_refused(const struct efa_qp *qp, const char *call, const uint64_t *wr_id)
+	__attribute__((cold));
+
+/*
+ * With a doorbell: tell what was consumed, and ask for an event if @arm. Under the lock, lest an
+ * older index comes after a newer one.
+ */
+static inline void efa_cq_ring(struct efa_cq *cq, bool arm)
+{
+	uint32_t value = cq->consumed;
+
+	value |= (cq->events & EFA_IO_CQ_DB_SN_MASK) << EFA_IO_CQ_DB_SN_SHIFT;
+	if (arm)
+		value |= EFA_IO_CQ_DB_ARM;
+	if (efa_watches())
+		efa_watch_cq_db(cq, arm);
+	mmio_write32(cq->db.at, value);
+}
+
+/* the verbs of each kind of object */
 extern const struct verbs_context_ops efa_pd_ops, efa_mr_ops, efa_ah_ops, efa_cq_ops, efa_qp_ops,
 				      efa_counter_ops;
 

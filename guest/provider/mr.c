@@ -4,13 +4,15 @@
  */
 #include "efa.h"
 
-static struct efa_mr *efa_mr_new(uint64_t iova, int access)
+static struct efa_mr *efa_mr_new(struct ibv_pd *ibvpd, uint64_t iova, size_t length, int access)
 {
 	struct efa_mr *mr = calloc(1, sizeof(*mr));
 
 	if (!mr)
 		return NULL;
 	mr->iova = iova;
+	mr->length = length;
+	mr->pdn = to_epd(ibvpd)->pdn;
 	mr->vmr.access = access;	/* libibverbs notes it of some regions only */
 	return mr;
 }
@@ -29,18 +31,21 @@ static struct ibv_mr *efa_mr_made(struct efa_mr *mr, int err)
 static struct ibv_mr *efa_reg_mr(struct ibv_pd *ibvpd, void *addr, size_t length, uint64_t iova,
 				 int access)
 {
-	struct efa_mr *mr = efa_mr_new(iova, access);
+	struct efa_mr *mr = efa_mr_new(ibvpd, iova, length, access);
 	struct ib_uverbs_reg_mr_resp resp;
 	struct ibv_reg_mr cmd;
 
-	return mr ? efa_mr_made(mr, ibv_cmd_reg_mr(ibvpd, addr, length, iova, access, &mr->vmr,
-						   &cmd, sizeof(cmd), &resp, sizeof(resp))) : NULL;
+	if (!mr)
+		return NULL;
+	mr->here = (uintptr_t)addr == iova;
+	return efa_mr_made(mr, ibv_cmd_reg_mr(ibvpd, addr, length, iova, access, &mr->vmr, &cmd,
+					      sizeof(cmd), &resp, sizeof(resp)));
 }
 
 static struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset, size_t length,
 					uint64_t iova, int fd, int access)
 {
-	struct efa_mr *mr = efa_mr_new(iova, access);
+	struct efa_mr *mr = efa_mr_new(ibvpd, iova, length, access);
 
 	return mr ? efa_mr_made(mr, ibv_cmd_reg_dmabuf_mr(ibvpd, offset, length, iova, fd, access,
 							  &mr->vmr, NULL)) : NULL;

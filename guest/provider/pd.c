@@ -48,13 +48,15 @@ static struct ibv_pd *efa_alloc_parent_domain(struct ibv_context *ibvctx,
 
 	if (ibv_check_alloc_parent_domain(attr))
 		return NULL;
-	/* no allocators of the caller's: nothing of ours is the device's */
-	if (attr->comp_mask)
+	/* no allocators of the caller's: all memory that the device sees is the kernel's */
+	if (!check_comp_mask(attr->comp_mask, IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT))
 		return efa_fail(EOPNOTSUPP);
+	if (to_epd(attr->pd)->inner)
+		return efa_fail(EINVAL);
 	pd = calloc(1, sizeof(*pd));
 	if (!pd)
 		return NULL;
-	pd->inner = to_epd(attr->pd)->inner ?: to_epd(attr->pd);
+	pd->inner = to_epd(attr->pd);
 	pd->pdn = pd->inner->pdn;
 	atomic_fetch_add(&pd->inner->users, 1);
 	if (attr->td) {
@@ -70,7 +72,7 @@ static struct ibv_td *efa_alloc_td(struct ibv_context *ibvctx, struct ibv_td_ini
 	struct efa_td *td;
 
 	if (attr->comp_mask)
-		return efa_fail(EINVAL);
+		return efa_fail(EOPNOTSUPP);
 	td = calloc(1, sizeof(*td));
 	if (!td)
 		return NULL;

@@ -7,32 +7,15 @@
  */
 #include "efa.h"
 
-/* ---- what an entry says ---- */
+#define EFA_WC_STATUS(name, value, wc) case value: return IBV_WC_##wc;
 
 static enum ibv_wc_status efa_wc_status(uint8_t status)
 {
-	static const enum ibv_wc_status map[] = {
-		[EFA_IO_COMP_OK] = IBV_WC_SUCCESS,
-		[EFA_IO_COMP_FLUSHED] = IBV_WC_WR_FLUSH_ERR,
-		[EFA_IO_COMP_LOCAL_QP_INTERNAL_ERROR] = IBV_WC_LOC_QP_OP_ERR,
-		[EFA_IO_COMP_LOCAL_UNSUPPORTED_OP] = IBV_WC_LOC_QP_OP_ERR,
-		[EFA_IO_COMP_LOCAL_INVALID_AH] = IBV_WC_LOC_QP_OP_ERR,
-		[EFA_IO_COMP_LOCAL_INVALID_LKEY] = IBV_WC_LOC_PROT_ERR,
-		[EFA_IO_COMP_LOCAL_BAD_LENGTH] = IBV_WC_LOC_LEN_ERR,
-		[EFA_IO_COMP_REMOTE_BAD_ADDRESS] = IBV_WC_REM_ACCESS_ERR,
-		[EFA_IO_COMP_REMOTE_ABORT] = IBV_WC_REM_ABORT_ERR,
-		[EFA_IO_COMP_REMOTE_BAD_DEST_QPN] = IBV_WC_REM_INV_RD_REQ_ERR,
-		[EFA_IO_COMP_REMOTE_RNR] = IBV_WC_RNR_RETRY_EXC_ERR,
-		[EFA_IO_COMP_REMOTE_BAD_LENGTH] = IBV_WC_REM_INV_REQ_ERR,
-		[EFA_IO_COMP_REMOTE_BAD_STATUS] = IBV_WC_BAD_RESP_ERR,
-		[EFA_IO_COMP_LOCAL_UNRESP_REMOTE] = IBV_WC_RESP_TIMEOUT_ERR,
-		[EFA_IO_COMP_REMOTE_UNKNOWN_PEER] = IBV_WC_REM_OP_ERR,
-		[EFA_IO_COMP_LOCAL_UNREACH_REMOTE] = IBV_WC_RESP_TIMEOUT_ERR,
-		[16 ... 17] = IBV_WC_GENERAL_ERR,
-		[EFA_IO_COMP_REMOTE_FEATURE_MISMATCH] = IBV_WC_REM_INV_REQ_ERR,
-	};
-
-	return status < ARRAY_SIZE(map) ? map[status] : IBV_WC_GENERAL_ERR;
+	switch (status) {
+	EFA_IO_COMP_STATUSES(EFA_WC_STATUS)
+	default:
+		return IBV_WC_GENERAL_ERR;
+	}
 }
 
 static bool efa_is_send(const struct efa_io_cdesc *cd)
@@ -62,15 +45,28 @@ static uint32_t efa_wc_len(const struct efa_io_cdesc *cd)
 	return len;
 }
 
-static unsigned int efa_wc_flags(const struct efa_io_cdesc *cd)
-{
-	return cd->flags & EFA_IO_CDESC_HAS_IMM ? IBV_WC_WITH_IMM : 0;
-}
-
 /* The device has numbers, the API has bytes in network order. */
 static __be32 efa_wc_imm(const struct efa_io_cdesc *cd)
 {
 	return htobe32(le32toh(cd->imm));
+}
+
+static inline void efa_fill_wc(struct ibv_wc *wc, const struct efa_io_cdesc *cd)
+{
+	wc->status = efa_wc_status(cd->status);
+	wc->vendor_err = cd->status;
+	wc->opcode = efa_wc_opcode(cd);
+	wc->qp_num = le16toh(cd->qp_num);
+	wc->wc_flags = cd->flags & EFA_IO_CDESC_HAS_IMM ? IBV_WC_WITH_IMM : 0;
+	if (efa_is_send(cd))
+		return;
+	wc->imm_data = efa_wc_imm(cd);
+	wc->byte_len = efa_wc_len(cd);
+	wc->src_qp = le16toh(cd->rx.src_qp_num);
+	wc->slid = le16toh(cd->rx.ah);	/* how software learns the number */
+	wc->pkey_index = 0;
+	wc->sl = 0;
+	wc->dlid_path_bits = 0;
 }
 
 /* ---- whose it is ---- */
@@ -101,6 +97,8 @@ static inline bool efa_resolve(struct efa_cq *cq, struct efa_sub_cq *sub,
 	wq = owner->wq;
 	if (unlikely(sub->consumed <= wq->since))
 		return false;
+	if (efa_watches())
+		efa_watch_cqe(cq, wq, cd);
 	if (wq->wide_ids) {
 		*wr_id = efa_wide_id(cd);
 		return efa_slots_give(&wq->slots, 0);
@@ -131,9 +129,9 @@ static inline const struct efa_io_cdesc *efa_sub_entry(const struct efa_cq *cq,
 
 uint64_t efa_sub_produced(const struct efa_cq *cq, const struct efa_sub_cq *sub)
 {
-	uint64_t at = sub->consumed;
+	uint64_t consumed = sub->consumed, at = consumed;
 
-	while (at - sub->consumed <= cq->mask && efa_sub_entry(cq, sub, at))
+	while (at - consumed <= cq->mask && efa_sub_entry(cq, sub, at))
 		at++;
 	return at;
 }
@@ -152,8 +150,11 @@ static struct efa_sub_cq *efa_next_sub(struct efa_cq *cq)
 	return sub;
 }
 
-/* The next entry that belongs to somebody. */
-static inline ALWAYS_INLINE const struct efa_io_cdesc *efa_next(struct efa_cq *cq, uint64_t *wr_id)
+/*
+ * The next entry that belongs to somebody, as a @wc or, without one, into cq->cur. When the id of
+ * its request has been given back, another may be posted and complete in the entry's place.
+ */
+static inline ALWAYS_INLINE bool efa_next(struct efa_cq *cq, struct ibv_wc *wc, uint64_t *wr_id)
 {
 	const struct efa_io_cdesc *cd;
 	struct efa_sub_cq *sub;
@@ -162,50 +163,29 @@ static inline ALWAYS_INLINE const struct efa_io_cdesc *efa_next(struct efa_cq *c
 		sub = likely(cq->num_sub == 1) ? cq->sub : efa_next_sub(cq);
 		cd = efa_sub_entry(cq, sub, sub->consumed);
 		if (!cd)
-			return NULL;
+			return false;
 		/* The phase is read before what it vouches for, payload included. */
 		udma_from_device_barrier();
+		if (wc)
+			efa_fill_wc(wc, cd);
+		else
+			cq->cur = *cd;
 		sub->consumed++;
 		cq->consumed++;
 	} while (unlikely(!efa_resolve(cq, sub, cd, wr_id)));
-	if (efa_watches())
-		efa_watch_cqe(cq, cd);
-	return cd;
+	return true;
 }
 
 /* ---- classic ---- */
 
-static inline void efa_fill_wc(struct ibv_wc *wc, const struct efa_io_cdesc *cd)
-{
-	wc->status = efa_wc_status(cd->status);
-	wc->vendor_err = cd->status;
-	wc->opcode = efa_wc_opcode(cd);
-	wc->qp_num = le16toh(cd->qp_num);
-	wc->wc_flags = efa_wc_flags(cd);
-	if (efa_is_send(cd))
-		return;
-	wc->imm_data = efa_wc_imm(cd);
-	wc->byte_len = efa_wc_len(cd);
-	wc->src_qp = le16toh(cd->rx.src_qp_num);
-	wc->slid = le16toh(cd->rx.ah);	/* how software learns the number */
-	wc->pkey_index = 0;
-	wc->sl = 0;
-	wc->dlid_path_bits = 0;
-}
-
 int efa_poll_cq(struct ibv_cq *ibvcq, int num, struct ibv_wc *wc)
 {
 	struct efa_cq *cq = to_ecq(ibvcq);
-	const struct efa_io_cdesc *cd;
-	int i;
+	int i = 0;
 
 	efa_lock(&cq->lock);
-	for (i = 0; i < num; i++) {
-		cd = efa_next(cq, &wc[i].wr_id);
-		if (!cd)
-			break;
-		efa_fill_wc(&wc[i], cd);
-	}
+	while (i < num && efa_next(cq, &wc[i], &wc[i].wr_id))
+		i++;
 	if (i && cq->db.at)
 		efa_cq_ring(cq, false);
 	efa_unlock(&cq->lock);
@@ -218,10 +198,9 @@ static inline int efa_next_poll(struct ibv_cq_ex *ex)
 {
 	struct efa_cq *cq = to_ecq_ex(ex);
 
-	cq->cur = efa_next(cq, &ex->wr_id);
-	if (!cq->cur)
+	if (!efa_next(cq, NULL, &ex->wr_id))
 		return ENOENT;
-	ex->status = efa_wc_status(cq->cur->status);
+	ex->status = efa_wc_status(cq->cur.status);
 	return 0;
 }
 
@@ -236,6 +215,8 @@ static int efa_start_poll(struct ibv_cq_ex *ex, struct ibv_poll_cq_attr *attr)
 	err = efa_next_poll(ex);
 	if (err)
 		efa_unlock(&cq->lock);
+	else
+		efa_lock_keep(&cq->lock, pthread_self());
 	return err;
 }
 
@@ -245,6 +226,7 @@ static void efa_end_poll(struct ibv_cq_ex *ex)
 
 	if (cq->db.at)
 		efa_cq_ring(cq, false);
+	efa_lock_keep(&cq->lock, 0);
 	efa_unlock(&cq->lock);
 }
 
@@ -252,14 +234,14 @@ static void efa_end_poll(struct ibv_cq_ex *ex)
 #define EFA_READ(type, field, value) \
 	static type efa_read_##field(struct ibv_cq_ex *ex) \
 	{ \
-		const struct efa_io_cdesc *cd __attribute__((unused)) = to_ecq_ex(ex)->cur; \
+		const struct efa_io_cdesc *cd __attribute__((unused)) = &to_ecq_ex(ex)->cur; \
 		\
 		return value; \
 	}
 
 EFA_READ(enum ibv_wc_opcode, opcode, efa_wc_opcode(cd))
 EFA_READ(uint32_t, vendor_err, cd->status)
-EFA_READ(unsigned int, wc_flags, efa_wc_flags(cd))
+EFA_READ(unsigned int, wc_flags, cd->flags & EFA_IO_CDESC_HAS_IMM ? IBV_WC_WITH_IMM : 0)
 EFA_READ(uint32_t, byte_len, efa_is_send(cd) ? 0 : efa_wc_len(cd))
 EFA_READ(__be32, imm_data, efa_wc_imm(cd))
 EFA_READ(uint32_t, qp_num, le16toh(cd->qp_num))
@@ -268,11 +250,9 @@ EFA_READ(uint32_t, slid, le16toh(cd->rx.ah))
 EFA_READ(uint8_t, sl, 0)
 EFA_READ(uint8_t, dlid_path_bits, 0)
 
-/* ---- efadv ---- */
-
 static int efa_wc_read_sgid(struct efadv_cq *dv, union ibv_gid *sgid)
 {
-	const struct efa_io_cdesc *cd = container_of(dv, struct efa_cq, dv)->cur;
+	const struct efa_io_cdesc *cd = &container_of(dv, struct efa_cq, dv)->cur;
 
 	/* whom we know the device names by the address handle */
 	if (efa_is_send(cd) || efa_is_write(cd) || le16toh(cd->rx.ah) != EFA_IO_AH_UNKNOWN)
@@ -283,7 +263,7 @@ static int efa_wc_read_sgid(struct efadv_cq *dv, union ibv_gid *sgid)
 
 static bool efa_wc_is_unsolicited(struct efadv_cq *dv)
 {
-	return container_of(dv, struct efa_cq, dv)->cur->flags & EFA_IO_CDESC_UNSOLICITED;
+	return container_of(dv, struct efa_cq, dv)->cur.flags & EFA_IO_CDESC_UNSOLICITED;
 }
 
 void efa_cq_fill_ops(struct efa_cq *cq, uint64_t efa_flags)

@@ -4,10 +4,6 @@
  */
 #include "efa.h"
 
-/* ---- what is asked for ---- */
-
-#define EFA_QP_MASKS	(IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS)
-
 static uint64_t efa_possible_ops(const struct efa_context *ctx, bool srd)
 {
 	uint64_t ops = IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM;
@@ -32,9 +28,8 @@ uint32_t efa_max_sq_wr(const struct efa_context *ctx, uint16_t wqe_size)
 static int efa_check_caps(const struct efa_context *ctx, const struct ibv_qp_cap *cap,
 			  uint16_t wqe_size)
 {
-	if (cap->max_send_wr > efa_max_sq_wr(ctx, wqe_size))
-		return EINVAL;
-	if (cap->max_send_sge > ctx->dev.max_sq_sge || cap->max_send_sge > EFA_IO_TX_MAX_BUFS ||
+	if (cap->max_send_wr > efa_max_sq_wr(ctx, wqe_size) ||
+	    cap->max_send_sge > min_t(uint16_t, ctx->dev.max_sq_sge, EFA_IO_TX_MAX_BUFS) ||
 	    cap->max_recv_sge > ctx->dev.max_rq_sge)
 		return EINVAL;
 	if (cap->max_recv_wr && (!cap->max_recv_sge ||
@@ -48,20 +43,20 @@ static int efa_check_qp(const struct efa_context *ctx, const struct ibv_qp_init_
 {
 	bool srd = attr->qp_type == IBV_QPT_DRIVER;
 
-	if (!check_comp_mask(attr->comp_mask, EFA_QP_MASKS))
+	if (!check_comp_mask(attr->comp_mask, IBV_QP_INIT_ATTR_PD |
+			     IBV_QP_INIT_ATTR_SEND_OPS_FLAGS))
 		return EOPNOTSUPP;
 	if (!(attr->comp_mask & IBV_QP_INIT_ATTR_PD) || !attr->pd)
 		return EINVAL;
-	if (attr->qp_type != IBV_QPT_UD && !srd)
-		return EOPNOTSUPP;
-	if (srd && (!efa_attr || efa_attr->driver_qp_type != EFADV_QP_DRIVER_TYPE_SRD))
+	if (efa_attr && !srd)
+		return EINVAL;
+	if (srd ? !efa_attr || efa_attr->driver_qp_type != EFADV_QP_DRIVER_TYPE_SRD :
+		  attr->qp_type != IBV_QPT_UD)
 		return EOPNOTSUPP;
 	if ((attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) &&
 	    !check_comp_mask(attr->send_ops_flags, efa_possible_ops(ctx, srd)))
 		return EOPNOTSUPP;
-	if (attr->srq)
-		return EOPNOTSUPP;
-	return attr->recv_cq && attr->send_cq ? 0 : EINVAL;
+	return attr->recv_cq && attr->send_cq && !attr->srq ? 0 : EINVAL;
 }
 
 /* ---- queues ---- */
@@ -82,6 +77,7 @@ static int efa_wq_init(struct efa_wq *wq, uint32_t count, uint32_t entries, bool
 static void efa_wq_free(struct efa_context *ctx, struct efa_wq *wq)
 {
 	efa_unmap_db(ctx, &wq->db);
+	pthread_spin_destroy(&wq->lock.spin);
 	free(wq->slots.free);
 	free(wq->wr_id);
 }
@@ -89,13 +85,15 @@ static void efa_wq_free(struct efa_context *ctx, struct efa_wq *wq)
 /* Whatever is in the ring of completions is about requests of earlier. */
 static void efa_wq_reset(struct efa_wq *wq)
 {
-	efa_lock(&wq->cq->lock);
+	bool locked = efa_lock_once(&wq->cq->lock);
+
 	efa_lock(&wq->lock);
 	wq->pc = 0;
 	wq->since = efa_sub_produced(wq->cq, wq->sub);
 	efa_slots_reset(&wq->slots);
 	efa_unlock(&wq->lock);
-	efa_unlock(&wq->cq->lock);
+	if (locked)
+		efa_unlock(&wq->cq->lock);
 }
 
 static int efa_wq_find_sub(struct efa_wq *wq, struct ibv_cq *ibvcq, uint16_t sub)
@@ -120,6 +118,7 @@ static int efa_sq_init(struct efa_context *ctx, struct efa_sq *sq,
 	sq->implied = attr->sq_sig_all ? IBV_SEND_SIGNALED : 0;
 	sq->wq.wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
 	sq->wq.max_sge = cap->max_send_sge;
+	sq->cur = &sq->refused;
 	sq->staged = calloc(wqes, sq->wqe_size);
 	if (!sq->staged)
 		return ENOMEM;
@@ -220,11 +219,12 @@ static void efa_qp_reset(struct efa_qp *qp)
 static void efa_wq_own(struct efa_qp *qp, struct efa_wq *wq, bool own)
 {
 	struct efa_owner *owner = efa_owner(qp->ctx, qp->vqp.qp.qp_num, wq == &qp->sq.wq);
+	bool locked = efa_lock_once(&wq->cq->lock);
 
-	efa_lock(&wq->cq->lock);
 	owner->wq = wq;
 	atomic_store_explicit(&owner->from, own ? wq->sub : NULL, memory_order_release);
-	efa_unlock(&wq->cq->lock);
+	if (locked)
+		efa_unlock(&wq->cq->lock);
 }
 
 static void efa_qp_own(struct efa_qp *qp, bool own)
@@ -263,6 +263,7 @@ struct ibv_qp *efa_qp_new(struct efa_context *ctx, struct ibv_qp_init_attr_ex *a
 	}
 	efa_qp_reset(qp);
 	efa_qp_own(qp, true);
+	atomic_fetch_add(&to_epd(attr->pd)->users, 1);
 	return &qp->vqp.qp;
 }
 
@@ -330,15 +331,16 @@ static int efa_destroy_qp(struct ibv_qp *ibvqp)
 	struct efa_qp *qp = to_eqp(ibvqp);
 	int err;
 
-	/* Before another QP can have the number. */
+	/* Before another QP can have the number, and the CQs can be destroyed. */
 	efa_qp_own(qp, false);
+	if (efa_watches())
+		efa_watch_forget(qp);
 	err = ibv_cmd_destroy_qp(ibvqp);
 	if (err) {
 		efa_qp_own(qp, true);
 		return err;
 	}
-	if (efa_watches())
-		efa_watch_forget(qp);
+	atomic_fetch_sub(&to_epd(ibvqp->pd)->users, 1);
 	efa_qp_free(qp);
 	return 0;
 }

@@ -18,8 +18,9 @@ static inline int efa_check_recv(const struct efa_qp *qp, const struct ibv_recv_
 	return 0;
 }
 
-static inline void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
+static inline void efa_put_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr)
 {
+	struct efa_rq *rq = &qp->rq;
 	const struct ibv_sge *sge = wr->sg_list, *last = sge + wr->num_sge - 1;
 	uint16_t id = efa_slots_take(&rq->wq.slots);
 	uint32_t ctrl = EFA_IO_RX_FIRST, pc = rq->wq.pc;
@@ -37,32 +38,35 @@ static inline void efa_put_recv(struct efa_rq *rq, const struct ibv_recv_wr *wr)
 		ctrl = 0;
 	} while (sge++ != last);
 	rq->wq.pc = pc;
+	if (efa_watches())
+		efa_watch_recv(qp, wr, id);
 }
 
 int efa_post_recv(struct ibv_qp *ibvqp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
 	struct efa_qp *qp = to_eqp(ibvqp);
 	struct efa_wq *wq = &qp->rq.wq;
-	struct ibv_recv_wr *at = wr;
+	uint32_t before;
 	int err = 0;
 
 	efa_lock(&wq->lock);
+	before = wq->pc;
 	if (unlikely(ibvqp->state == IBV_QPS_RESET || ibvqp->state == IBV_QPS_ERR))
 		err = efa_why(qp, EINVAL, "the QP is in state %s",
 			      ibvqp->state == IBV_QPS_ERR ? "ERR" : "RESET");
-	for (; !err && at; at = at->next) {
-		err = efa_check_recv(qp, at);
+	for (; !err && wr; wr = wr->next) {
+		err = efa_check_recv(qp, wr);
 		if (unlikely(err))
 			break;
-		efa_put_recv(&qp->rq, at);
+		efa_put_recv(qp, wr);
 	}
 	if (unlikely(err)) {
-		*bad = at;
-		efa_refused(qp, "ibv_post_recv", &at->wr_id);
+		*bad = wr;
+		efa_refused(qp, "ibv_post_recv", wr ? &wr->wr_id : NULL);
 	}
-	if (likely(at != wr)) {
+	if (likely(wq->pc != before)) {
 		if (efa_watches())
-			efa_watch_recv(qp, wr, at);
+			efa_watch_rq_db(qp, before);
 		/* The descriptors are in memory before the device looks. */
 		udma_to_device_barrier();
 		mmio_write32(wq->db.at, (uint16_t)wq->pc);

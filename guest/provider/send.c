@@ -9,8 +9,6 @@
  */
 #include "efa.h"
 
-/* ---- to the device ---- */
-
 /* Copy what is staged into the send queue, and announce as much at a time as the device takes. */
 static inline ALWAYS_INLINE void efa_submit(struct efa_qp *qp, const char *call)
 {
@@ -33,7 +31,10 @@ static inline ALWAYS_INLINE void efa_submit(struct efa_qp *qp, const char *call)
 		/* All of the WQEs reach the device before their doorbell. */
 		mmio_flush_writes();
 		mmio_write32(sq->wq.db.at, (uint16_t)pc);
+		if (pc == end)
+			break;
 		room = sq->max_batch;
+		mmio_wc_start();	/* nor do they pass a doorbell */
 	}
 	sq->num_staged = 0;
 }
@@ -152,7 +153,8 @@ static inline ALWAYS_INLINE int efa_add_inline(const struct efa_qp *qp, struct e
 	if (unlikely(length > room || before > room - length))
 		return efa_why(qp, EINVAL, "%zu bytes of inline data, the queue takes %zu",
 			       before + length, room);
-	memcpy(to + before, addr, length);
+	if (likely(length))
+		memcpy(to + before, addr, length);
 	wqe->meta.ctrl1 |= EFA_IO_TX_INLINE_MSG;
 	wqe->meta.length = htole16(before + length);
 	if (op != EFA_IO_SEND)
@@ -224,7 +226,7 @@ int efa_post_send(struct ibv_qp *ibvqp, struct ibv_send_wr *wr, struct ibv_send_
 	}
 	if (unlikely(err)) {
 		*bad = wr;
-		efa_refused(qp, "ibv_post_send", &wr->wr_id);
+		efa_refused(qp, "ibv_post_send", wr ? &wr->wr_id : NULL);
 	}
 	efa_submit(qp, "ibv_post_send");
 	efa_unlock(&qp->sq.wq.lock);
@@ -334,6 +336,7 @@ static inline void efa_wr_set_inline_data_list(struct ibv_qp_ex *ex, size_t num,
 	struct efa_sq *sq = &to_eqp_ex(ex)->sq;
 	size_t i;
 
+	sq->cur->meta.length = 0;
 	for (i = 0; i < num && likely(!sq->err); i++)
 		sq->err = efa_add_inline(to_eqp_ex(ex), sq->cur, efa_io_tx_op(sq->cur),
 					 buf[i].addr, buf[i].length);

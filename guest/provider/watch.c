@@ -2,7 +2,8 @@
 /*
  * EFA provider: traces, and explanations of misuse
  *
- * Two variables of the environment ask for it; neither changes what happens.
+ * Two variables of the environment ask for it; neither changes what happens, but that request ids
+ * of 64 bits, where there is nothing to know a request by, are not used with the second.
  *
  *   EFA_EMU_TRACE=1    or the name of a file: a line for each WQE, doorbell and completion, in the
  *                      words of the device's trace events
@@ -57,7 +58,7 @@ static bool efa_is_set(const char *value)
 	return value && *value && strcmp(value, "0");
 }
 
-static void efa_read_env(void)
+static __attribute__((constructor)) void efa_read_env(void)
 {
 	const char *trace = secure_getenv("EFA_EMU_TRACE");
 
@@ -72,13 +73,6 @@ static void efa_read_env(void)
 	}
 	setvbuf(efa_trace_to, NULL, _IOLBF, 0);
 	efa_watched |= EFA_TRACE;
-}
-
-void efa_watch_init(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, efa_read_env);
 }
 
 /* ---- lines ---- */
@@ -196,8 +190,8 @@ static struct efa_mr *efa_mr_of(const struct efa_qp *qp, uint32_t lkey)
 
 static bool efa_mr_holds(const struct efa_mr *mr, const struct ibv_sge *sge)
 {
-	return sge->addr >= mr->iova && sge->length <= mr->vmr.ibv_mr.length &&
-	       sge->addr - mr->iova <= mr->vmr.ibv_mr.length - sge->length;
+	return sge->addr >= mr->iova && sge->length <= mr->length &&
+	       sge->addr - mr->iova <= mr->length - sge->length;
 }
 
 static void efa_check_mr(const char *call, const struct efa_held *held, const struct ibv_sge *sge)
@@ -206,7 +200,7 @@ static void efa_check_mr(const char *call, const struct efa_held *held, const st
 
 	if (!mr)
 		efa_say(call, held, "lkey 0x%x is no memory region's", sge->lkey);
-	else if (to_epd(mr->vmr.ibv_mr.pd)->pdn != to_epd(held->qp->vqp.qp.pd)->pdn)
+	else if (mr->pdn != to_epd(held->qp->vqp.qp.pd)->pdn)
 		efa_say(call, held, "lkey 0x%x is of another PD", sge->lkey);
 	else if (!efa_mr_holds(mr, sge))
 		efa_say(call, held, "0x%" PRIx64 " and %u bytes are not in the region of lkey 0x%x",
@@ -224,8 +218,7 @@ static uint64_t efa_sum(const struct efa_qp *qp, const struct ibv_sge *sge)
 	uint64_t sum = 0xcbf29ce484222325;	/* FNV-1a */
 	uint32_t i;
 
-	if (!mr || !efa_mr_holds(mr, sge) || sge->length > EFA_SUM_MAX ||
-	    mr->vmr.mr_type != IBV_MR_TYPE_MR || (uintptr_t)mr->vmr.ibv_mr.addr != mr->iova)
+	if (!mr || !mr->here || !efa_mr_holds(mr, sge) || sge->length > EFA_SUM_MAX)
 		return 0;
 	for (i = 0; i < sge->length; i++)
 		sum = (sum ^ p[i]) * 0x100000001b3;
@@ -236,7 +229,8 @@ static uint64_t efa_sum(const struct efa_qp *qp, const struct ibv_sge *sge)
 
 static bool efa_overlap(const struct ibv_sge *a, const struct ibv_sge *b)
 {
-	return a->addr < b->addr + b->length && b->addr < a->addr + a->length;
+	return a->lkey == b->lkey && a->length && b->length &&
+	       a->addr < b->addr + b->length && b->addr < a->addr + a->length;
 }
 
 /* Two may read a buffer at a time; who writes to it is alone. */
@@ -248,7 +242,7 @@ static void efa_check_others(const char *call, const struct efa_held *held,
 
 	list_for_each(&efa_held_list, other, entry)
 		for (i = 0; i < other->num; i++)
-			if ((held->written || other->written) &&
+			if ((held->written || other->written) && held->qp->ctx == other->qp->ctx &&
 			    efa_overlap(sge, &other->buf[i].sge)) {
 				efa_say(call, held, "the buffer at 0x%" PRIx64 " is still in use: "
 					"wr_id %" PRIu64 " of QP 0x%x is not completed", sge->addr,
@@ -342,24 +336,18 @@ void efa_watch_send(struct efa_qp *qp, const char *call, const uint8_t *wqes, ui
 	}
 }
 
-void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, const struct ibv_recv_wr *end)
+void efa_watch_recv(struct efa_qp *qp, const struct ibv_recv_wr *wr, uint16_t req_id)
 {
-	struct efa_rq *rq = &qp->rq;
-	const struct ibv_recv_wr *one;
-	uint16_t at = rq->wq.pc, req_id;
+	efa_trace("efa_recv_wqe QP 0x%x request 0x%x, %d buffers", qp->vqp.qp.qp_num, req_id,
+		  wr->num_sge);
+	if (efa_watched & EFA_STRICT)
+		efa_hold("ibv_post_recv", qp, &qp->rq.wq, req_id, true, wr->num_sge, wr->sg_list);
+}
 
-	for (one = wr; one != end; one = one->next)
-		at -= one->num_sge;
-	efa_trace("efa_rq_doorbell QP 0x%x: %u -> %u", qp->vqp.qp.qp_num, at, rq->wq.pc);
-	for (one = wr; one != end; one = one->next) {
-		req_id = le16toh(rq->ring[at & rq->wq.ring_mask].req_id);
-		at += one->num_sge;
-		efa_trace("efa_recv_wqe QP 0x%x request 0x%x, %d buffers", qp->vqp.qp.qp_num,
-			  req_id, one->num_sge);
-		if (efa_watched & EFA_STRICT)
-			efa_hold("ibv_post_recv", qp, &rq->wq, req_id, true, one->num_sge,
-				 one->sg_list);
-	}
+void efa_watch_rq_db(struct efa_qp *qp, uint16_t before)
+{
+	efa_trace("efa_rq_doorbell QP 0x%x: %u -> %u", qp->vqp.qp.qp_num, before,
+		  (uint16_t)qp->rq.wq.pc);
 }
 
 /* A request is completed: are its buffers as they were? */
@@ -377,16 +365,13 @@ static void efa_release(struct efa_held *held)
 	efa_drop(held);
 }
 
-void efa_watch_cqe(struct efa_cq *cq, const struct efa_io_cdesc *cd)
+void efa_watch_cqe(struct efa_cq *cq, struct efa_wq *wq, const struct efa_io_cdesc *cd)
 {
-	bool send = cd->flags & EFA_IO_CDESC_Q_SEND;
-	uint32_t qpn = le16toh(cd->qp_num);
 	uint16_t req_id = le16toh(cd->req_id);
-	struct efa_wq *wq = efa_owner(cq->ctx, qpn, send)->wq;
 	struct efa_held *held;
 
-	efa_trace("efa_cqe CQ %u: QP 0x%x request 0x%x status %u flags 0x%x", cq->cqn, qpn, req_id,
-		  cd->status, cd->flags);
+	efa_trace("efa_cqe CQ %u: QP 0x%x request 0x%x status %u flags 0x%x", cq->cqn,
+		  le16toh(cd->qp_num), req_id, cd->status, cd->flags);
 	if (cd->flags & EFA_IO_CDESC_UNSOLICITED)
 		return;
 	pthread_mutex_lock(&efa_watch_mutex);

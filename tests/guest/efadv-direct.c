@@ -262,6 +262,18 @@ static int try_qp(struct ibv_cq_ex *cq, uint32_t depth, uint32_t max_inline, voi
     return qp ? ibv_destroy_qp(qp) : errno;
 }
 
+static int try_ud(struct ibv_cq_ex *cq, void *efa, size_t size)
+{
+    struct ibv_qp_init_attr_ex attr = {
+        .send_cq = ibv_cq_ex_to_cq(cq), .recv_cq = ibv_cq_ex_to_cq(cq), .qp_type = IBV_QPT_UD,
+        .pd = pd, .comp_mask = IBV_QP_INIT_ATTR_PD,
+        .cap = { .max_send_wr = 16, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1 },
+    };
+    struct ibv_qp *qp = efadv_create_qp_ex(context, &attr, efa, size);
+
+    return qp ? ibv_destroy_qp(qp) : errno;
+}
+
 static int try_cq(void *efa, size_t size)
 {
     struct ibv_cq_init_attr_ex attr = { .cqe = 64, .wc_flags = IBV_WC_STANDARD_FLAGS };
@@ -287,6 +299,34 @@ static void use_depths(struct ibv_cq_ex *cq)
     }
 }
 
+/* Domains of threads, and whose QPs there are. */
+static void ask_domains(struct ibv_cq_ex *cq)
+{
+    struct ibv_td_init_attr odd = { .comp_mask = 1 }, none = { };
+    struct ibv_td *td = ibv_alloc_td(context, &odd);
+    struct ibv_parent_domain_init_attr attr = {
+        .pd = pd, .comp_mask = IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT, .pd_context = &attr,
+    };
+    struct ibv_pd *parent, *grandparent, *device_pd = pd;
+    struct ibv_qp *qp;
+
+    printf("thread domain: %d\n", td ? 0 : errno);
+    attr.td = ibv_alloc_td(context, &none);
+    parent = ibv_alloc_parent_domain(context, &attr);
+    if (!attr.td || !parent) {
+        die("a parent domain");
+    }
+    attr.pd = parent;
+    grandparent = ibv_alloc_parent_domain(context, &attr);
+    printf("its parent domain: %d\n", grandparent ? 0 : errno);
+    pd = parent;
+    qp = make_qp(cq, 0, 0);
+    pd = device_pd;
+    printf("in use: %d %d\n", ibv_dealloc_pd(parent), ibv_dealloc_td(attr.td));
+    ibv_destroy_qp(qp);
+    printf("no more: %d %d\n", ibv_dealloc_pd(parent), ibv_dealloc_td(attr.td));
+}
+
 /* What programs say that are older or newer than the library, or wrong. */
 static void ask_arguments(struct ibv_cq_ex *cq)
 {
@@ -310,6 +350,7 @@ static void ask_arguments(struct ibv_cq_ex *cq)
     for (i = 0; i < 6; i++) {
         printf("QP, wrong %s: %d\n", wrong[i], try_qp(cq, 16, 0, &qp[i], sizeof(qp[i])));
     }
+    printf("QP of UD: %d\n", try_ud(cq, &qp[0], sizeof(qp[0])));
     printf("QP, short: %d\n", try_qp(cq, 16, 0, &qp[0], 4));
     printf("QP, longer: %d\n", try_qp(cq, 16, 0, &qp[5], 2 * sizeof(qp[5])));
     memset(&qp[6], 0, sizeof(qp[6]));
@@ -363,5 +404,6 @@ int main(void)
     ask_counters();
     use_depths(cq);
     ask_arguments(cq);
+    ask_domains(cq);
     return 0;
 }

@@ -29,13 +29,17 @@ class Side:
 
     def __init__(self, ud=False, depth=64, to_rts=True):
         self.context = d.Context(name=d.get_device_list()[0].name.decode())
-        self.pd, self.cq = PD(self.context), CQ(self.context, depth)
+        self.pd, self.cq = PD(self.context), self.make_cq(depth)
         self.qp = self.make_qp(ud)
         if to_rts:
             self.to_rts()
         self.mr = MR(self.pd, 16 * SIZE, e.IBV_ACCESS_LOCAL_WRITE)
         route = GlobalRoute(dgid=GID(self.context.query_gid(1, 0).gid))
         self.ah = AH(self.pd, attr=AHAttr(gr=route, is_global=1, port_num=1))
+
+    def make_cq(self, depth):
+        """Where completions come."""
+        return CQ(self.context, depth)
 
     def make_qp(self, ud=False):
         """A queue pair whose completions come to our CQ."""
@@ -134,7 +138,10 @@ def wrong_key():
     side = Side()
     readable = MR(side.pd, SIZE, e.IBV_ACCESS_REMOTE_READ)
     other = MR(PD(side.context), SIZE, e.IBV_ACCESS_LOCAL_WRITE)
-    side.receive(51, side.sge(0, key=side.mr.lkey ^ 0x700))
+    gone = MR(side.pd, SIZE, e.IBV_ACCESS_LOCAL_WRITE)
+    key = gone.lkey
+    gone.close()
+    side.receive(51, side.sge(0, key=key))
     side.receive(52, SGE(other.buf, SIZE, other.lkey))
     side.receive(53, side.sge(15, SIZE + 1))
     side.receive(54, SGE(readable.buf, SIZE, readable.lkey))

@@ -18,6 +18,7 @@ TESTS = (Test("ib_send_lat", "SRD", 64), Test("ib_send_bw", "UD", 1024, 2000), T
 DMABUF = Path(__file__).with_name("dmabuf-mr.c")
 DIRECT = Path(__file__).with_name("efadv-direct.c")
 LEFTOVERS = Path(__file__).with_name("leftovers.py")
+SESSION = Path(__file__).with_name("poll_session.py")
 MISUSE = Path(__file__).with_name("misuse.py")
 EXPLAINED = {
     "nothing": [],
@@ -120,6 +121,13 @@ def test_sub_cqs(env):
     cluster = env.up("sub", **{**CLUSTER, "generation": 0, "device": "sub-cqs-per-cq=2"})
     rdma_core.run(env, "test_efa_srd", "test_efadv", generation=0, on=cluster)
     env.say(str(perftest.run(cluster, Test("ib_send_bw", "SRD", 4096, 2000, ("-r", "2000")), limit=60)))
+
+
+def test_poll_session(env):
+    """Between ibv_start_poll() and ibv_end_poll() there is no trap."""
+    for program in (MISUSE, SESSION):
+        env.cluster.put(0, program, f"/tmp/{program.name}")
+    assert env.exec(0, f"python3 /tmp/{SESSION.name}", limit=20).stdout == "well\n"
 
 
 def test_leftovers(env):
