@@ -119,7 +119,7 @@ static inline void efa_lock_keep(struct efa_lock *lock, pthread_t keeper)
 	atomic_store_explicit(&lock->keeper, keeper, memory_order_relaxed);
 }
 
-/* For what may be called between these two as well: whether to unlock it again. */
+/* For what that thread may call between these two as well: whether to unlock it again. */
 static inline bool efa_lock_once(struct efa_lock *lock)
 {
 	if (atomic_load_explicit(&lock->keeper, memory_order_relaxed) == pthread_self())

@@ -54,14 +54,17 @@ static struct ibv_mr *efa_reg_dmabuf_mr(struct ibv_pd *ibvpd, uint64_t offset, s
 static int efa_dereg_mr(struct verbs_mr *vmr)
 {
 	struct efa_mr *mr = container_of(vmr, struct efa_mr, vmr);
-	int err = ibv_cmd_dereg_mr(vmr);
+	int err;
 
-	if (err)
-		return err;
+	/* Before another region can have the key. */
 	if (efa_watches())
 		efa_watch_mr_end(mr);
-	free(mr);
-	return 0;
+	err = ibv_cmd_dereg_mr(vmr);
+	if (!err)
+		free(mr);
+	else if (efa_watches())
+		efa_watch_mr(mr);
+	return err;
 }
 
 const struct verbs_context_ops efa_mr_ops = {

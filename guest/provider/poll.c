@@ -69,8 +69,6 @@ static inline void efa_fill_wc(struct ibv_wc *wc, const struct efa_io_cdesc *cd)
 	wc->dlid_path_bits = 0;
 }
 
-/* ---- whose it is ---- */
-
 static uint64_t efa_wide_id(const struct efa_io_cdesc *cd)
 {
 	return le16toh(cd->req_id) | (uint64_t)le16toh(cd->req_id_ex[0]) << 16 |
