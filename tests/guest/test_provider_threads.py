@@ -19,8 +19,9 @@ def test_our_driver(env):
 
 
 def test_first_generation(env):
-    """Completion queues of two rings."""
-    _check(env, env.up("first", **{**CLUSTER, "generation": 0, "device": "sub-cqs-per-cq=2"}))
+    """Completion queues of two rings; with ours alone: rdma-core's has once waited there for ever."""
+    cluster = env.up("first", **{**CLUSTER, "generation": 0, "device": "sub-cqs-per-cq=2"})
+    verbs_threads.run(env, MESSAGES, on=cluster)
 
 
 def test_last_generation(env):
