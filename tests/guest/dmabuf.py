@@ -12,10 +12,15 @@ BAD_ADDRESS = 7  # completion status: the key means no region, or not this one
 PIECES = [(0, 1 << 20), (4097, 300001), (999999, 1)]
 
 
+def load(env, node):
+    """What makes DMA-BUFs of memory."""
+    env.exec(node, "test -c /dev/udmabuf || modprobe udmabuf")  # cloud kernels have it built in
+
+
 def exchange(env):
     """Verified sends both ways, RDMA writes and reads; a region that is gone."""
     for node in range(2):
-        env.exec(node, "test -c /dev/udmabuf || modprobe udmabuf")  # cloud kernels have it built in
+        load(env, node)
     with peers_in(env.cluster, range(2), PROGRAM) as peers:
         for node, peer in peers.items():
             peer.tell("exchange", to=[1 - node], expect=[1 - node], count=COUNT, size=4096, limit=50)

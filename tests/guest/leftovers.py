@@ -13,13 +13,6 @@ REQUESTS = 6
 DEPTH = 64
 
 
-def fail(side, first):
-    """Leave completions in the CQ: requests that are flushed by an error."""
-    for i in range(REQUESTS):
-        side.send(first + i, side.sge(i))  # to ourselves, who have no buffer yet
-    side.qp.modify(QPAttr(qp_state=e.IBV_QPS_ERR), e.IBV_QP_STATE)
-
-
 def check(side, first):
     """Messages of the queue pair as it is now, and nothing else, complete."""
     expected = set()
@@ -52,23 +45,23 @@ def main():
     numbers = side.context.query_device().max_qp
     assert numbers == 2, numbers
     for turn in range(20):
-        fail(side, 1000 * turn)
+        side.fail(1000 * turn, REQUESTS)
         succeed(side, numbers)
         check(side, 1000 * turn + 500)
 
     old = side.cq
-    fail(side, 50000)
+    side.fail(50000, REQUESTS)
     side.cq = CQ(side.context, DEPTH)
     succeed(side, numbers)
     assert old.poll(DEPTH)[0] == 0
     check(side, 51000)
 
-    fail(side, 60000)
+    side.fail(60000, REQUESTS)
     side.qp.modify(QPAttr(qp_state=e.IBV_QPS_RESET), e.IBV_QP_STATE)
     side.to_rts()
     check(side, 61000)
 
-    fail(side, 70000)
+    side.fail(70000, REQUESTS)
     side.qp.close()
     assert side.cq.poll(DEPTH)[0] == 0
     print("well")

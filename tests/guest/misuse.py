@@ -73,6 +73,12 @@ class Side:
         wr.set_wr_ud(self.ah, self.qp.qp_num, QKEY)
         self.qp.post_send(wr)
 
+    def fail(self, first, count):
+        """Leave completions in the CQ: requests that are flushed by an error."""
+        for i in range(count):
+            self.send(first + i, self.sge(i))  # to ourselves, who have no buffer yet
+        self.qp.modify(QPAttr(qp_state=e.IBV_QPS_ERR), e.IBV_QP_STATE)
+
     def wait(self, count):
         """Until as many requests have completed."""
         deadline = time.monotonic() + LIMIT_SECONDS

@@ -19,23 +19,16 @@ class ExtendedSide(Side):
         return CQEX(self.context, CqInitAttrEx(cqe=depth, wc_flags=e.IBV_WC_STANDARD_FLAGS))
 
 
-def fail(side, first, count):
-    """Leave completions in the CQ: requests that are flushed by an error."""
-    for i in range(count):
-        side.send(first + i, side.sge())  # to ourselves, who have no buffer yet
-    side.qp.modify(QPAttr(qp_state=e.IBV_QPS_ERR), e.IBV_QP_STATE)
-
-
 def main():
     """A ring that is full, and one more request as soon as one is taken out."""
     side = ExtendedSide(depth=DEPTH)
-    fail(side, 100, DEPTH)
+    side.fail(100, DEPTH)
     full, cq = side.qp, side.cq
     side.qp = side.make_qp()
     side.to_rts()
 
     assert cq.start_poll(PollCqAttr()) == 0
-    fail(side, 200, 1)
+    side.fail(200, 1)
     assert (cq.wr_id, cq.read_qp_num(), cq.status) == (100, full.qp_num, e.IBV_WC_WR_FLUSH_ERR), cq.read_qp_num()
     another = side.make_qp()
     another.close()

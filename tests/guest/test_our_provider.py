@@ -5,6 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import dmabuf
 import libfabric
 import rdma_core
 from efa_emu import guest, perftest, provider, provider_cost, ui
@@ -108,7 +109,7 @@ def test_libfabric(env):
 def test_dmabuf(env):
     """Memory regions in a DMA-BUF, with the stock provider as with ours."""
     cluster = env.cluster
-    env.exec(0, "test -c /dev/udmabuf || modprobe udmabuf")
+    dmabuf.load(env, 0)
     cluster.put(0, provider.build_program(cluster.config.suite, DMABUF), "/tmp/dmabuf-mr")
     assert env.exec(0, "EFA_EMU_STRICT=1 /tmp/dmabuf-mr") == ("well\n", "", 0)
     with provider.stock(cluster, 0):
