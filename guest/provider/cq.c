@@ -105,7 +105,7 @@ static int efa_cq_make(struct efa_context *ctx, struct efa_cq *cq,
 		cmd.efa.flags |= EFA_ABI_CQ_WITH_CHANNEL;
 	if (opts->wc_flags & EFADV_WC_EX_WITH_SGID)
 		cmd.efa.flags |= EFA_ABI_CQ_WITH_SGID;
-	if (cq->wide_ids)
+	if (efa_has(ctx, EFA_ABI_CAP_64_BIT_ID))
 		cmd.efa.flags |= EFA_ABI_CQ_WITH_64_BIT_ID;
 	err = ibv_cmd_create_cq_ex(&ctx->vctx.context, &rounded, prov, &cq->vcq, &cmd.ibv,
 				   sizeof(cmd), &resp.ibv, sizeof(resp), cmd_flags);
@@ -133,7 +133,6 @@ struct ibv_cq_ex *efa_cq_new(struct efa_context *ctx, struct ibv_cq_init_attr_ex
 	cq->ctx = ctx;
 	cq->num_sub = ctx->told.sub_cqs_per_cq;
 	cq->mask = efa_pow2up(attr->cqe) - 1;
-	cq->wide_ids = efa_has(ctx, EFA_ABI_CAP_64_BIT_ID);
 	if (attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) {
 		cq->pd = to_epd(attr->parent_domain);
 		atomic_fetch_add(&cq->pd->users, 1);

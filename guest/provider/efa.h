@@ -119,20 +119,19 @@ static inline void efa_lock_keep(struct efa_lock *lock, pthread_t keeper)
 	atomic_store_explicit(&lock->keeper, keeper, memory_order_relaxed);
 }
 
+static inline void efa_lock(struct efa_lock *lock)
+{
+	if (lock->needed)
+		pthread_spin_lock(&lock->spin);
+}
+
 /* For what that thread may call between these two as well: whether to unlock it again. */
 static inline bool efa_lock_once(struct efa_lock *lock)
 {
 	if (atomic_load_explicit(&lock->keeper, memory_order_relaxed) == pthread_self())
 		return false;
-	if (lock->needed)
-		pthread_spin_lock(&lock->spin);
+	efa_lock(lock);
 	return true;
-}
-
-static inline void efa_lock(struct efa_lock *lock)
-{
-	if (lock->needed)
-		pthread_spin_lock(&lock->spin);
 }
 
 static inline void efa_unlock(struct efa_lock *lock)
@@ -207,7 +206,6 @@ struct efa_cq {
 	uint16_t consumed;		/* of all rings */
 	uint8_t events;			/* taken: the arm sequence number */
 	struct efa_db db;
-	bool wide_ids;			/* sends have request ids of 64 bits */
 	struct efa_pd *pd;		/* NULL: in no parent domain */
 	uint32_t owed;			/* for watch.c: completions to come */
 	struct efa_io_cdesc cur;	/* the last one taken */
